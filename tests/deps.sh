@@ -1,0 +1,24 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# Install the Debian packages that the build and the tests need. Silent when none is missing.
+set -eu
+
+build="gcc make pkg-config libgcrypt20-dev zlib1g-dev libzstd-dev liblzma-dev liblz4-dev
+libisal-dev libxxhash-dev libjson-c-dev libsqlite3-dev libnbd-dev libseccomp-dev"
+# clang: fuzz targets. The rest: oracles, and tools that make images.
+tests="libcmocka-dev bats clang libclang-rt-14-dev mandoc jq xz-utils bzip2 python3 qemu-utils
+libvhdi-utils gddrescue fdisk gdisk ntfs-3g dosfstools e2fsprogs"
+
+missing=
+for p in $build $tests; do
+	dpkg-query -W -f '${Status}' "$p" 2>/dev/null | grep -q 'ok installed' ||
+		missing="$missing $p"
+done
+[ -n "$missing" ] || exit 0
+
+echo "Installing Debian packages:$missing"
+if [ "$(id -u)" = 0 ]; then sudo=; else sudo=sudo; fi
+export DEBIAN_FRONTEND=noninteractive
+$sudo apt-get update -qq
+# shellcheck disable=SC2086
+$sudo apt-get install -y -qq --no-install-recommends $missing >/dev/null

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "vdiskck/core/sum.h"
+
+#include <pthread.h>
+#include <string.h>
+#include <zlib.h>
+
+uint32_t sum_crc32(uint32_t crc, const void *p, size_t len)
+{
+	return (uint32_t)crc32_z(crc, p, len);
+}
+
+static uint32_t table[256];
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+static void table_make(void)
+{
+	for (uint32_t i = 0; i < 256; i++) {
+		uint32_t c = i;
+
+		for (int k = 0; k < 8; k++)
+			c = c >> 1 ^ (c & 1 ? 0x82f63b78 : 0);
+		table[i] = c;
+	}
+}
+
+static uint32_t crc32c_table(uint32_t crc, const uint8_t *p, size_t len)
+{
+	pthread_once(&once, table_make);
+	while (len--)
+		crc = crc >> 8 ^ table[(crc ^ *p++) & 0xff];
+	return crc;
+}
+
+#ifdef __x86_64__
+__attribute__((target("sse4.2"))) static uint32_t crc32c_sse42(uint32_t crc, const uint8_t *p,
+							       size_t len)
+{
+	uint64_t c = crc, x;
+
+	for (; len >= 8; p += 8, len -= 8) {
+		memcpy(&x, p, 8);
+		c = __builtin_ia32_crc32di(c, x);
+	}
+	crc = (uint32_t)c;
+	while (len--)
+		crc = __builtin_ia32_crc32qi(crc, *p++);
+	return crc;
+}
+#endif
+
+uint32_t sum_crc32c(uint32_t crc, const void *p, size_t len)
+{
+#ifdef __x86_64__
+	if (__builtin_cpu_supports("sse4.2"))
+		return crc32c_sse42(crc, p, len);
+#endif
+	return crc32c_table(crc, p, len);
+}
+
+uint32_t sum_bytes(const void *p, size_t len)
+{
+	const uint8_t *b = p;
+	uint32_t sum = 0;
+
+	while (len--)
+		sum += *b++;
+	return sum;
+}
+
+int all_zero(const void *p, size_t len)
+{
+	const uint8_t *b = p;
+
+	/* The first bytes decide nearly always; the rest is compared with itself, one step on. */
+	for (size_t i = 0; i < 16; i++) {
+		if (i == len)
+			return 1;
+		if (b[i])
+			return 0;
+	}
+	return !memcmp(b, b + 16, len - 16);
+}
