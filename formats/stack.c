@@ -86,7 +86,7 @@ static int stack_on(struct layer *below, const struct candidate *c, size_t n)
 			layer_attach(below, l);
 			if (err)
 				return 0;
-			return l->child ? discover_children(l) : stack_discover(l);
+			return l->ops->kind == LAYER_MAP ? discover_children(l) : stack_discover(l);
 		}
 		if (c[i].score >= CERTAIN)
 			finding_fact(below, LAYER_UNREADABLE,
@@ -181,10 +181,23 @@ static int is_wanted(void *arg, struct layer *l)
 	return w->found != NULL;
 }
 
+/* What stands on a snapshot is looked at once somebody names it. */
+static int discover_lazy(void *arg, struct layer *l)
+{
+	const struct wanted *w = arg;
+	size_t len = strlen(l->path);
+
+	if (!l->lazy || l->state || strncmp(l->path, w->path, len) || w->path[len] != '/')
+		return 0;
+	l->lazy = false;
+	return stack_discover(l);
+}
+
 struct layer *stack_find(struct layer *source, const char *path)
 {
 	struct wanted w = {.path = path};
 
+	stack_walk(source, discover_lazy, &w);
 	stack_walk(source, is_wanted, &w);
 	return w.found;
 }

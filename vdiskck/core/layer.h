@@ -111,6 +111,7 @@ struct layer {
 	char *path;	      /* "vhd/mbr/p2"; a source's is its file name */
 	uint64_t size;	      /* bytes that it presents */
 	uint32_t sector;      /* logical sector size: 512 or 4096 */
+	bool lazy;	      /* a snapshot: what stands on it is discovered when asked for */
 	unsigned depth;	      /* in its chain: 0 the image itself, 1 its parent ... */
 	int state;	      /* 0 open, else the -errno of open(): known, but not readable */
 	void *priv;
