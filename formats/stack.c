@@ -91,8 +91,7 @@ static int stack_on(struct layer *below, const struct candidate *c, size_t n)
 		if (c[i].score >= CERTAIN)
 			finding_fact(below, LAYER_UNREADABLE,
 				     &(struct fact){.in = below, .off = 0, .len = below->size},
-				     "this looks like %s, but could not be opened",
-				     c[i].ops->name);
+				     "this looks like %s, but could not be opened", c[i].ops->name);
 	}
 	return -ENOENT;
 }

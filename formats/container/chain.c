@@ -9,7 +9,8 @@
 #include "vdiskck/core/source.h"
 
 enum {
-	CHAIN_MAX = 64, /* XenServer stops at 30, libvirt warns at 200; each link costs a recursion */
+	CHAIN_MAX =
+		64, /* XenServer stops at 30, libvirt warns at 200; each link costs a recursion */
 	SURE = 30,
 };
 
@@ -38,8 +39,7 @@ static bool in_chain(const struct layer *child, const struct layer *source)
 	return false;
 }
 
-int chain_open(struct layer *child, struct layer *source, const struct layer_ops *ops,
-	       bool raw_ok)
+int chain_open(struct layer *child, struct layer *source, const struct layer_ops *ops, bool raw_ok)
 {
 	struct layer *l = NULL;
 	int r = -EBADMSG;
@@ -69,8 +69,9 @@ int chain_open(struct layer *child, struct layer *source, const struct layer_ops
 	}
 	if (r) {
 		if (r != -ENOMEM && r != -EINTR)
-			finding(child, CHAIN_PARENT_UNREADABLE, 0, 0, "%s: %s could not be opened: %s",
-				source->path, ops ? ops->name : "no known format", strerror(-r));
+			finding(child, CHAIN_PARENT_UNREADABLE, 0, 0,
+				"%s: %s could not be opened: %s", source->path,
+				ops ? ops->name : "no known format", strerror(-r));
 		layer_free(l);
 		layer_free(source);
 		return r;

@@ -14,8 +14,7 @@
  * Returns 0; -ELOOP or -EMLINK after a finding; -EBADMSG, -EOPNOTSUPP, -ENOKEY: the parent
  * can't be opened, and CHAIN_PARENT_UNREADABLE was reported.
  */
-int chain_open(struct layer *child, struct layer *source, const struct layer_ops *ops,
-	       bool raw_ok);
+int chain_open(struct layer *child, struct layer *source, const struct layer_ops *ops, bool raw_ok);
 
 /*
  * chain_map() - the run at @off of a child that leaves it to its parent, up to @len bytes

@@ -227,7 +227,8 @@ void image_print(const struct image *img)
 	for (size_t i = 0; i < img->n_seen; i++) {
 		const struct seen *s = &img->seen[i];
 
-		fprintf(stderr, "  %s: %s at %#llx+%#llx of %#llx+%#llx%s: %s (stored %s, expected %s)\n",
+		fprintf(stderr,
+			"  %s: %s at %#llx+%#llx of %#llx+%#llx%s: %s (stored %s, expected %s)\n",
 			s->layer, finding_name(s->id), (unsigned long long)s->fact.at,
 			(unsigned long long)s->fact.at_len, (unsigned long long)s->fact.off,
 			(unsigned long long)s->fact.len, s->fact.lost ? " lost" : "", s->message,

@@ -18,7 +18,8 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <cmocka.h>
+
+#include <cmocka.h> /* wants the ones above first */
 
 #include "vdiskck/core/layer.h"
 #include "vdiskck/core/session.h"
@@ -83,7 +84,7 @@ void image_print(const struct image *img); /* what was seen, to stderr: for a fa
 		}                                                                                  \
 	} while (0)
 /* No byte of [off, off + len) of img->top is lost or doubtful. */
-#define assert_readable(img, off, len) assert_true(image_readable(img, off, len))
+#define assert_readable(img, off, len)	assert_true(image_readable(img, off, len))
 /* Exactly all of it is lost, for this reason. */
 #define assert_lost(img, off, len, why) assert_true(image_lost(img, off, len, why))
 bool image_readable(struct image *img, uint64_t off, uint64_t len);

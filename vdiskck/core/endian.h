@@ -14,12 +14,24 @@
 #error "the accessors below assume a little-endian host"
 #endif
 
-typedef struct { uint8_t b[2]; } le16_t;
-typedef struct { uint8_t b[4]; } le32_t;
-typedef struct { uint8_t b[8]; } le64_t;
-typedef struct { uint8_t b[2]; } be16_t;
-typedef struct { uint8_t b[4]; } be32_t;
-typedef struct { uint8_t b[8]; } be64_t;
+typedef struct {
+	uint8_t b[2];
+} le16_t;
+typedef struct {
+	uint8_t b[4];
+} le32_t;
+typedef struct {
+	uint8_t b[8];
+} le64_t;
+typedef struct {
+	uint8_t b[2];
+} be16_t;
+typedef struct {
+	uint8_t b[4];
+} be32_t;
+typedef struct {
+	uint8_t b[8];
+} be64_t;
 
 #define VDISKCK_ENDIAN(type, bits, load, store)                                                    \
 	static inline uint##bits##_t type(type##_t v)                                              \

@@ -102,18 +102,18 @@ struct layer_ops {
 struct layer {
 	const struct layer_ops *ops;
 	struct session *s;
-	struct layer *below;  /* what it was found in; NULL for a source */
-	struct layer *parent; /* chain: holds what this one leaves out; NULL: none */
+	struct layer *below;		 /* what it was found in; NULL for a source */
+	struct layer *parent;		 /* chain: holds what this one leaves out; NULL: none */
 	const struct layer *chain_child; /* chain: whose parent this is; NULL: the image itself */
-	struct layer *child;  /* first layer that was found in this one */
-	struct layer *next;   /* the next one found in @below */
-	char *name;	      /* its component of the path: "vhd", "p2" */
-	char *path;	      /* "vhd/mbr/p2"; a source's is its file name */
-	uint64_t size;	      /* bytes that it presents */
-	uint32_t sector;      /* logical sector size: 512 or 4096 */
-	bool lazy;	      /* a snapshot: what stands on it is discovered when asked for */
-	unsigned depth;	      /* in its chain: 0 the image itself, 1 its parent ... */
-	int state;	      /* 0 open, else the -errno of open(): known, but not readable */
+	struct layer *child;		 /* first layer that was found in this one */
+	struct layer *next;		 /* the next one found in @below */
+	char *name;			 /* its component of the path: "vhd", "p2" */
+	char *path;			 /* "vhd/mbr/p2"; a source's is its file name */
+	uint64_t size;			 /* bytes that it presents */
+	uint32_t sector;		 /* logical sector size: 512 or 4096 */
+	bool lazy;	/* a snapshot: what stands on it is discovered when asked for */
+	unsigned depth; /* in its chain: 0 the image itself, 1 its parent ... */
+	int state;	/* 0 open, else the -errno of open(): known, but not readable */
 	void *priv;
 };
 

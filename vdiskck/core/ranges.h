@@ -33,8 +33,7 @@ struct ranges {
  * ranges_add() - append [off, off + len); joined with the last range if it continues it
  * @r may be NULL: then nothing is recorded. Returns 0 or -ENOMEM.
  */
-int ranges_add(struct ranges *r, uint64_t off, uint64_t len, enum grade grade,
-	       enum finding_id why);
+int ranges_add(struct ranges *r, uint64_t off, uint64_t len, enum grade grade, enum finding_id why);
 /* ranges_shift() - move the ranges from index @from on by @to - @from_off bytes, as data moves */
 void ranges_shift(struct ranges *r, size_t from, uint64_t from_off, uint64_t to);
 /* ranges_append() - add all of @more to @r */

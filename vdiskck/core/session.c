@@ -76,8 +76,7 @@ static int error_emit(struct session *s, int r, const char *where, const char *f
 	char text[LINE], line[2 * LINE];
 
 	vsnprintf(text, sizeof(text), fmt, ap);
-	snprintf(line, sizeof(line), "%s%s%s%s", where, text, r ? ": " : "",
-		 r ? strerror(-r) : "");
+	snprintf(line, sizeof(line), "%s%s%s%s", where, text, r ? ": " : "", r ? strerror(-r) : "");
 	pthread_mutex_lock(&s->lock);
 	if (s->on_error)
 		s->on_error(s->arg, line);

@@ -47,10 +47,10 @@ struct session {
 	/* Called now and then while work goes on; @total 0: not known. */
 	void (*on_progress)(void *arg, const char *what, uint64_t done, uint64_t total);
 	void *arg;
-	atomic_bool stop;	   /* set by a signal handler: finish soon, say what was not done */
-	atomic_uint_fast64_t checked; /* bytes whose structure, checksum or tag was verified */
+	atomic_bool stop; /* set by a signal handler: finish soon, say what was not done */
+	atomic_uint_fast64_t checked;  /* bytes whose structure, checksum or tag was verified */
 	atomic_uint_fast64_t count[4]; /* findings by severity */
-	pthread_mutex_t lock;	   /* serialises the calls above */
+	pthread_mutex_t lock;	       /* serialises the calls above */
 };
 
 /* session_init() - a session that keeps nothing and says nothing until callbacks are set */

@@ -1,0 +1,310 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A ring of slots between three jobs: the caller's thread plans pieces into it and delivers them
+ * from it, workers fill it in between. The caller fills slots too while there is nothing to
+ * deliver, so N threads are N threads of reading.
+ */
+#include "vdiskck/core/engine.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+
+#include "vdiskck/core/session.h"
+
+enum {
+	PIECE = 1 << 20,
+	SLOTS_PER_THREAD = 3, /* one that is read, one that waits, one that is delivered */
+	THREADS_MAX = 64,
+	SORT = 4096, /* pieces that are put into physical order at a time: 4 GiB of disk */
+};
+
+enum slot_state { FREE, READY, BUSY, DONE };
+
+struct slot {
+	enum slot_state state;
+	int err;
+	uint8_t *mem; /* one piece, made on first use */
+	struct piece p;
+};
+
+/* A piece that is not read yet, and where its first stored byte lies. */
+struct planned {
+	uint64_t off, len;
+	enum extent_kind kind;
+	enum finding_id why;
+	const struct layer *in;
+	uint64_t at;
+};
+
+struct run_state {
+	struct engine *e;
+	size_t piece;
+	uint64_t next, end; /* planning: first byte not planned yet, and where to stop */
+	struct planned *plan;
+	size_t n_plan, used_plan;
+
+	pthread_mutex_t lock;
+	pthread_cond_t wake; /* a slot became READY or DONE, or it is time to quit */
+	struct slot *slot;
+	size_t n_slots;
+	uint64_t head, take, tail; /* planned, taken by a reader, delivered: counts of slots */
+	bool quit;
+};
+
+struct worker {
+	struct run_state *r;
+	unsigned number;
+	pthread_t thread;
+};
+
+/*
+ * The next piece from r->next on. A window of one piece that holds any stored byte is DATA as a
+ * whole; zeros and lost bytes that fill whole windows go in one piece, however long.
+ */
+static int plan_one(struct run_state *r, struct planned *p)
+{
+	uint64_t off = r->next, window = r->end, at;
+	struct extent run;
+	int err = layer_resolve(r->e->l, off, &run);
+
+	if (err)
+		return err;
+	if (r->end - off > r->piece - off % r->piece)
+		window = off - off % r->piece + r->piece;
+	*p = (struct planned){.off = off, .kind = run.kind, .why = run.why};
+	at = run.off + run.len;
+	while (run.kind != EXTENT_DATA && at < r->end) {
+		err = layer_resolve(r->e->l, at, &run);
+		if (err)
+			return err;
+		if (run.kind != p->kind || (run.kind == EXTENT_LOST && run.why != p->why))
+			break;
+		at = run.off + run.len;
+		if (session_stopped(r->e->l->s))
+			return -EINTR;
+	}
+	if (p->kind != EXTENT_DATA && at >= window) {
+		if (at < r->end)
+			at -= at % r->piece;
+		else
+			at = r->end;
+	} else {
+		p->kind = EXTENT_DATA;
+		at = window;
+	}
+	if (run.kind == EXTENT_DATA) {
+		p->in = run.in;
+		p->at = run.at;
+	}
+	p->len = at - off;
+	r->next = at;
+	return 0;
+}
+
+static int planned_cmp(const void *a, const void *b)
+{
+	const struct planned *x = a, *y = b;
+
+	if (x->in != y->in)
+		return (uintptr_t)x->in < (uintptr_t)y->in ? -1 : 1;
+	if (x->at != y->at)
+		return x->at < y->at ? -1 : 1;
+	return x->off < y->off ? -1 : x->off > y->off;
+}
+
+/* Refill the plan. 0 with n_plan == used_plan when there is nothing left. */
+static int plan_more(struct run_state *r)
+{
+	size_t max = r->e->order == ENGINE_PHYSICAL ? SORT : 1;
+	int err = 0;
+
+	r->n_plan = r->used_plan = 0;
+	while (!err && r->n_plan < max && r->next < r->end) {
+		err = plan_one(r, &r->plan[r->n_plan]);
+		if (!err)
+			r->n_plan++;
+		if (session_stopped(r->e->l->s))
+			err = -EINTR;
+	}
+	if (max > 1)
+		qsort(r->plan, r->n_plan, sizeof(*r->plan), planned_cmp);
+	return err;
+}
+
+static int slot_fill(struct run_state *r, struct slot *s, unsigned worker)
+{
+	struct piece *p = &s->p;
+	int err;
+
+	if (!s->mem)
+		s->mem = aligned_alloc(4096, r->piece);
+	if (!s->mem)
+		return -ENOMEM;
+	p->buf = s->mem;
+	p->worker = worker;
+	err = layer_read(r->e->l, p->off, p->buf, (size_t)p->len, &p->bad);
+	if (!err && r->e->work)
+		err = r->e->work(r->e->arg, p);
+	return err;
+}
+
+/* Take the next READY slot and fill it. Called and returns with the lock held. */
+static void fill_next(struct run_state *r, unsigned worker)
+{
+	struct slot *s = &r->slot[r->take++ % r->n_slots];
+
+	if (s->state != READY)
+		return;
+	s->state = BUSY;
+	pthread_mutex_unlock(&r->lock);
+	s->err = slot_fill(r, s, worker);
+	pthread_mutex_lock(&r->lock);
+	s->state = DONE;
+	pthread_cond_broadcast(&r->wake);
+}
+
+static void *worker_main(void *arg)
+{
+	struct worker *w = arg;
+	struct run_state *r = w->r;
+
+	pthread_mutex_lock(&r->lock);
+	while (!r->quit) {
+		if (r->take < r->head)
+			fill_next(r, w->number);
+		else
+			pthread_cond_wait(&r->wake, &r->lock);
+	}
+	pthread_mutex_unlock(&r->lock);
+	return NULL;
+}
+
+/* Put one planned piece into the ring. Called with the lock held and a slot free. */
+static int slot_plan(struct run_state *r, const struct planned *p)
+{
+	struct slot *s = &r->slot[r->head % r->n_slots];
+
+	s->p.off = p->off;
+	s->p.len = p->len;
+	s->p.kind = p->kind;
+	s->p.buf = NULL;
+	s->p.bad.n = 0;
+	s->err = 0;
+	s->state = p->kind == EXTENT_DATA ? READY : DONE;
+	r->head++;
+	pthread_cond_signal(&r->wake);
+	return p->kind == EXTENT_LOST ? ranges_add(&s->p.bad, p->off, p->len, GRADE_LOST, p->why)
+				      : 0;
+}
+
+static int ring_fill(struct run_state *r)
+{
+	int err = 0;
+
+	while (!err && r->head - r->tail < r->n_slots) {
+		if (r->used_plan == r->n_plan) {
+			/* Mapping reads metadata: not with the lock held. */
+			pthread_mutex_unlock(&r->lock);
+			err = plan_more(r);
+			pthread_mutex_lock(&r->lock);
+			if (err || !r->n_plan)
+				break;
+		}
+		err = slot_plan(r, &r->plan[r->used_plan++]);
+	}
+	return err;
+}
+
+static int deliver(struct run_state *r, struct slot *s)
+{
+	struct engine *e = r->e;
+	int err = s->err;
+
+	pthread_mutex_unlock(&r->lock);
+	if (!err && e->deliver)
+		err = e->deliver(e->arg, &s->p);
+	if (!err)
+		e->covered += s->p.len;
+	if (e->what)
+		session_progress(e->l->s, e->what, e->covered, e->len);
+	pthread_mutex_lock(&r->lock);
+	s->state = FREE;
+	r->tail++;
+	return err;
+}
+
+static int ring_run(struct run_state *r)
+{
+	int err = 0, plan_err = 0;
+
+	pthread_mutex_lock(&r->lock);
+	for (;;) {
+		struct slot *s;
+
+		/* What was planned before planning failed is still delivered: it is good. */
+		if (!plan_err)
+			plan_err = ring_fill(r);
+		if (r->head == r->tail)
+			break;
+		s = &r->slot[r->tail % r->n_slots];
+		if (s->state == DONE)
+			err = deliver(r, s);
+		else if (r->take < r->head)
+			fill_next(r, 0);
+		else
+			pthread_cond_wait(&r->wake, &r->lock);
+		if (!err && session_stopped(r->e->l->s))
+			err = -EINTR;
+		if (err)
+			break;
+	}
+	r->quit = true;
+	pthread_cond_broadcast(&r->wake);
+	pthread_mutex_unlock(&r->lock);
+	return err ? err : plan_err;
+}
+
+int engine_run(struct engine *e)
+{
+	struct worker w[THREADS_MAX];
+	unsigned threads = session_jobs(e->l->s), started = 0;
+	struct run_state r = {.e = e, .piece = e->piece ? e->piece : PIECE};
+	int err = -ENOMEM;
+
+	e->covered = 0;
+	if (e->off >= e->l->size)
+		e->len = 0;
+	else if (e->len > e->l->size - e->off)
+		e->len = e->l->size - e->off;
+	r.next = e->off;
+	r.end = e->off + e->len;
+	if (threads > THREADS_MAX)
+		threads = THREADS_MAX;
+	r.n_slots = (size_t)threads * SLOTS_PER_THREAD;
+	r.slot = calloc(r.n_slots, sizeof(*r.slot));
+	r.plan = calloc(e->order == ENGINE_PHYSICAL ? SORT : 1, sizeof(*r.plan));
+	pthread_mutex_init(&r.lock, NULL);
+	pthread_cond_init(&r.wake, NULL);
+	if (!r.slot || !r.plan)
+		goto out;
+	for (unsigned i = 1; i < threads; i++) {
+		w[started] = (struct worker){.r = &r, .number = i};
+		if (pthread_create(&w[started].thread, NULL, worker_main, &w[started]))
+			break; /* fewer threads do the same work */
+		started++;
+	}
+	err = ring_run(&r);
+	while (started)
+		pthread_join(w[--started].thread, NULL);
+out:
+	for (size_t i = 0; r.slot && i < r.n_slots; i++) {
+		free(r.slot[i].mem);
+		ranges_free(&r.slot[i].p.bad);
+	}
+	free(r.slot);
+	free(r.plan);
+	pthread_cond_destroy(&r.wake);
+	pthread_mutex_destroy(&r.lock);
+	return err;
+}
