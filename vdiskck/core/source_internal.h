@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the files of the source layer share; nobody else includes this. */
+#ifndef VDISKCK_CORE_SOURCE_INTERNAL_H
+#define VDISKCK_CORE_SOURCE_INTERNAL_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <sys/stat.h>
+
+#include "vdiskck/core/source.h"
+
+/* A folder where files that an image names may lie, or one file that --chain names itself. */
+struct place {
+	int fd;	     /* of the folder; -1: a file */
+	char *path;  /* absolute, links resolved */
+	char *given; /* absolute, as the user typed it: images name it that way, too */
+	dev_t dev;
+	ino_t ino;
+};
+
+/* All such places of a run: the image's own folder(s) first. Shared by its sources. */
+struct places {
+	atomic_uint refs;
+	size_t n;
+	struct place *v;
+};
+
+/* One file: all of the source, or one part of a split image. */
+struct part {
+	int fd; /* -1: missing */
+	struct stat st;
+	uint64_t size;	   /* bytes of the file or device when it was opened */
+	uint64_t off, len; /* its bytes in the layer; @len may be more than @size (cut short) */
+};
+
+struct source {
+	struct part *part;
+	size_t n;
+	char *dir[2]; /* its folder by the name it was opened by, and by its real path; or NULL */
+	struct places *places;
+	struct ranges lost; /* known before reading: missing parts, bad map. Sorted, disjoint. */
+	bool lost_parts_said, lost_said;
+
+	pthread_mutex_t lock;
+	struct ranges unreadable; /* met while reading. Sorted, disjoint, bounded. */
+	uint64_t forgotten;	  /* unreadable bytes that the list had no room for */
+
+	atomic_bool met;	 /* the list holds anything */
+	atomic_bool ended_early; /* a read found the end before where it was */
+	bool shrank_said, changed_said, unreadable_said;
+};
+
+/*
+ * A way to open a file by name: 0, -ENOENT, -EACCES or another -errno.
+ * @fd: read-only, a regular file or a block device; @st: what fstat() says
+ */
+struct opener {
+	int (*open)(const struct opener *o, const char *path, int *fd, struct stat *st);
+	const struct places *places;
+};
+
+/* source_make() - a layer of the file(s) at @path; no findings, no messages. @places: shared. */
+int source_make(struct session *s, const struct opener *o, const char *path, struct places *places,
+		struct layer **l);
+/* source_open_readonly() - openat() for evidence: never writes, not even the access time */
+int source_open_readonly(int dir, const char *path, int flags);
+
+/* split_open() - fill f->part with all files that @path stands for */
+int split_open(struct source *f, const struct opener *o, const char *path);
+/* split_place() - lay the parts out: f->lost, and the size of the whole. 0 or -ENOMEM */
+int split_place(struct source *f, uint64_t *size);
+
+/* places_new() - the folder of the image at @path and what --chain names; said if it fails */
+int places_new(struct session *s, const char *path, struct places **p);
+struct places *places_ref(struct places *p);
+void places_free(struct places *p);
+
+#endif
