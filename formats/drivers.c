@@ -10,6 +10,10 @@ const struct layer_ops *const container_drivers[] = {
 	NULL,
 };
 
+const struct layer_ops *const cipher_drivers[] = {
+	NULL,
+};
+
 const struct layer_ops *const map_drivers[] = {
 	&gpt_ops,
 	&mbr_ops,

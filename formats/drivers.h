@@ -6,6 +6,7 @@
 #include "vdiskck/core/layer.h"
 
 extern const struct layer_ops *const container_drivers[];
+extern const struct layer_ops *const cipher_drivers[];
 extern const struct layer_ops *const map_drivers[];
 
 /* Named here only for what must refer to one of them: tests, fuzz targets, --format. */

@@ -38,6 +38,23 @@ static size_t probe(struct layer *below, const struct layer_ops *const *drivers,
 	return n;
 }
 
+/* Ask for keys until one fits or nobody answers; then say why the layer stays locked. */
+static void unlock(struct layer *l)
+{
+	struct session *s = l->s;
+	struct fact fact = {.in = l->below, .len = l->size};
+
+	while ((l->state == -ENOKEY || l->state == -EKEYREJECTED) && s->on_locked &&
+	       s->on_locked(s->arg, l))
+		l->state = l->ops->unlock(l);
+	if (l->state == -ENOKEY)
+		finding_fact(l, LAYER_LOCKED, &fact,
+			     "%s is locked: no key was given that could open it", l->path);
+	if (l->state == -EKEYREJECTED)
+		finding_fact(l, LAYER_KEY_REJECTED, &fact, "%s is locked: none of the keys fits",
+			     l->path);
+}
+
 /* Open @ops on @below. The layer if it can stand in the stack, readable or not; else NULL. */
 static struct layer *try_open(struct layer *below, const struct layer_ops *ops, int *err)
 {
@@ -47,8 +64,11 @@ static struct layer *try_open(struct layer *below, const struct layer_ops *ops, 
 		*err = -ENOMEM;
 		return NULL;
 	}
-	*err = l->state = ops->open(l);
-	if (!*err || *err == -EOPNOTSUPP || *err == -ENOKEY)
+	l->state = ops->open(l);
+	if (l->state == -ENOKEY || l->state == -EKEYREJECTED)
+		unlock(l);
+	*err = l->state;
+	if (!*err || *err == -EOPNOTSUPP || *err == -ENOKEY || *err == -EKEYREJECTED)
 		return l;
 	layer_free(l);
 	return NULL;
@@ -109,6 +129,7 @@ int stack_discover(struct layer *below)
 		return 0;
 	}
 	n = probe(below, container_drivers, c, n);
+	n = probe(below, cipher_drivers, c, n);
 	n = probe(below, map_drivers, c, n);
 	r = stack_on(below, c, n);
 	return r == -ENOENT ? 0 : r;

@@ -73,11 +73,17 @@ struct layer_ops {
 	/*
 	 * Parse metadata of l->below into l->priv, set l->size (and l->sector). Returns 0 when
 	 * anything at all can be read, else -errno: -EBADMSG not this format or too much lost,
-	 * -EOPNOTSUPP a feature that we don't know (after a finding that names it), -ENOKEY
-	 * locked. Reports what it had to decide: which copy was used, and why. close() is called
-	 * whatever it returns.
+	 * -EOPNOTSUPP a feature that we don't know (after a finding that names it), -ENOKEY or
+	 * -EKEYREJECTED from unlock(). Reports what it had to decide: which copy was used, and
+	 * why. close() is called whatever it returns.
 	 */
 	int (*open)(struct layer *l);
+	/*
+	 * Ciphers: try the keys of the session that could fit (crypto/keys.h). 0: open; -ENOKEY:
+	 * none was given that could fit; -EKEYREJECTED: some were tried, all are wrong. Called
+	 * at the end of open(), and again when the user gave another key. No findings.
+	 */
+	int (*unlock)(struct layer *l);
 	/*
 	 * Fill @buf with bytes [off, off + len), which lie inside [0, l->size). What is lost is
 	 * zeroed and added to @bad (may be NULL) in this layer's addresses. Damage is no failure:

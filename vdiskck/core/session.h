@@ -38,14 +38,22 @@ struct options {
 	unsigned jobs;		  /* worker threads; 0: as many as there are processors */
 };
 
+struct keyring;
+
 struct session {
 	struct options opt;
+	struct keyring *keys; /* what the user gave (crypto/keys.h), or NULL; not ours to free */
 	/* Called for each finding, one at a time. Strings live until it returns. */
 	void (*on_finding)(void *arg, const struct finding *f);
 	/* Called with one line of text, no newline. */
 	void (*on_error)(void *arg, const char *line);
 	/* Called now and then while work goes on; @total 0: not known. */
 	void (*on_progress)(void *arg, const char *what, uint64_t done, uint64_t total);
+	/*
+	 * @l is locked and no key in @keys opens it: get one (a prompt) and add it. True: one was
+	 * added, try again. NULL: nobody to ask. Not called with @lock held.
+	 */
+	bool (*on_locked)(void *arg, struct layer *l);
 	void *arg;
 	atomic_bool stop; /* set by a signal handler: finish soon, say what was not done */
 	atomic_uint_fast64_t checked;  /* bytes whose structure, checksum or tag was verified */
