@@ -180,6 +180,35 @@ static int header_make(struct layer *l, uint64_t disk)
 	return 0;
 }
 
+/* The header states what can't be: another table or block size may fit what the file holds. */
+static int table_replace(struct layer *l, uint64_t disk)
+{
+	struct vhd *v = l->priv;
+	uint64_t at = v->bat_at;
+	uint32_t size = v->block_size;
+
+	if (disk && table_find(l, disk)) {
+		finding_fact(
+			l, VHD_HEADER_BLOCK_SIZE,
+			&(struct fact){
+				.at = v->header_at + offsetof(struct vhd_header, table_offset),
+				.at_len = 28,
+				.stored = strf("table 0x%" PRIx64 ", blocks of %" PRIu32, at, size),
+				.expected = strf("table 0x%" PRIx64 ", blocks of %" PRIu32,
+						 v->bat_at, v->block_size)},
+			"table or block size can't be true; what the table itself shows is used");
+		return 0;
+	}
+	/* A table that is cut off is reported as such. */
+	if (block_size_ok(size) && at >= v->data_end)
+		return 0;
+	finding(l, VHD_HEADER_BLOCK_SIZE, v->header_at, sizeof(v->header),
+		"blocks of %" PRIu32 " bytes, table at 0x%" PRIx64
+		": neither can be true, and no other table was found",
+		size, at);
+	return -EBADMSG;
+}
+
 int vhd_header_open(struct layer *l)
 {
 	struct vhd *v = l->priv;
@@ -194,26 +223,9 @@ int vhd_header_open(struct layer *l)
 	v->bat_at = be64(v->header.table_offset);
 	v->block_size = be32(v->header.block_size);
 	if (!block_size_ok(v->block_size) || !table_place_ok(v, v->bat_at)) {
-		uint32_t stated = v->block_size;
-		uint64_t at = v->bat_at;
-
-		if (!table_find(l, disk)) {
-			finding(l, VHD_HEADER_BLOCK_SIZE, v->header_at, sizeof(v->header),
-				"blocks of %" PRIu32 " bytes, table at 0x%" PRIx64
-				": nothing in the file fits, and no other table was found",
-				stated, at);
-			return -EBADMSG;
-		}
-		finding_fact(
-			l, VHD_HEADER_BLOCK_SIZE,
-			&(struct fact){
-				.at = v->header_at + offsetof(struct vhd_header, table_offset),
-				.at_len = 28,
-				.stored =
-					strf("table 0x%" PRIx64 ", blocks of %" PRIu32, at, stated),
-				.expected = strf("table 0x%" PRIx64 ", blocks of %" PRIu32,
-						 v->bat_at, v->block_size)},
-			"table or block size can't be true; what the table itself shows is used");
+		r = table_replace(l, disk);
+		if (r)
+			return r;
 	}
 	if (!l->size) /* the footer lost it: what the table can hold */
 		l->size = (uint64_t)be32(v->header.max_table_entries) * v->block_size;
