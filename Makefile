@@ -13,6 +13,7 @@ CFLAGS  ?= -O2 -g
 PREFIX  ?= /usr/local
 SAN     ?= 0
 SHELL    = /bin/bash
+MAKEFLAGS += -r
 
 VERSION := $(shell sed -n 's/^\#define VDISKCK_VERSION "\(.*\)"/\1/p' vdiskck/version.h)
 
@@ -23,6 +24,14 @@ SANFLAGS = -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-fram
 else
 B        = build
 endif
+
+# Programs for `make fuzz`: one for each of these drivers, and one for each tests/fuzz/fuzz_*.c.
+FUZZ_DRIVERS = vhd qcow2 raw foreign gpt mbr
+FUZZ_SECONDS = 60
+FUZZ_CC  = clang
+FUZZ_B   = build/fuzz
+FUZZ_FLAGS = -fsanitize=address,undefined,fuzzer-no-link -fno-sanitize-recover=all \
+	   -fno-omit-frame-pointer -O1
 
 LIBS     = -lgcrypt -lgpg-error -lz -lzstd -llzma -llz4 -lisal -lxxhash -ljson-c -lsqlite3 \
 	   -lnbd -lseccomp -lpthread -lm
@@ -37,12 +46,15 @@ BIN_SRC  = $(wildcard vdiskck/main.c vdiskck/cmd_*.c)
 TEST_LIB = $(wildcard tests/lib/*.c)
 TEST_SRC = $(wildcard tests/core/test_*.c tests/crypto/test_*.c tests/formats/test_*.c \
 	   tests/recover/test_*.c tests/vdiskck/test_*.c)
-FUZZ_SRC = $(wildcard tests/fuzz/fuzz_*.c)
+FUZZ_LIB = $(filter-out tests/fuzz/fuzz_%.c,$(wildcard tests/fuzz/*.c))
+FUZZ_SRC = $(filter-out tests/fuzz/fuzz_driver.c,$(wildcard tests/fuzz/fuzz_*.c))
 
 LIB_OBJ  = $(LIB_SRC:%.c=$B/obj/%.o)
 BIN_OBJ  = $(BIN_SRC:%.c=$B/obj/%.o)
 TLIB_OBJ = $(TEST_LIB:%.c=$B/obj/%.o)
 TESTS    = $(TEST_SRC:tests/%.c=$B/tests/%)
+FLIB_OBJ = $(FUZZ_LIB:%.c=$B/obj/%.o)
+FUZZERS  = $(FUZZ_DRIVERS:%=$B/fuzz_%) $(FUZZ_SRC:tests/fuzz/%.c=$B/%)
 
 all: $B/vdiskck $B/libvdiskck.a
 
@@ -66,6 +78,33 @@ $B/tests/%: $B/obj/tests/%.o $(TLIB_OBJ) $B/libvdiskck.a
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ -lcmocka $(LIBS)
 
+# The library is compiled once with libFuzzer's instrumentation, in a make with that folder as B.
+$(FUZZ_DRIVERS:%=$B/obj/tests/fuzz/driver_%.o): $B/obj/tests/fuzz/driver_%.o: \
+		tests/fuzz/fuzz_driver.c $B/flags
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -DFUZZ_OPS=$*_ops -MMD -MP -c -o $@ $<
+
+FUZZ_LINK = $(CC) $(ALL_CFLAGS) $(LDFLAGS) -fsanitize=fuzzer -Wl,--wrap=open,--wrap=open64 \
+	   -Wl,--wrap=openat,--wrap=openat64,--wrap=opendir -o $@ $^ -lcmocka $(LIBS)
+
+$(FUZZ_DRIVERS:%=$B/fuzz_%): $B/fuzz_%: $B/obj/tests/fuzz/driver_%.o $(FLIB_OBJ) $(TLIB_OBJ) \
+		$B/libvdiskck.a
+	$(FUZZ_LINK)
+
+$(FUZZ_SRC:tests/fuzz/%.c=$B/%): $B/%: $B/obj/tests/fuzz/%.o $(FLIB_OBJ) $(TLIB_OBJ) \
+		$B/libvdiskck.a
+	$(FUZZ_LINK)
+
+fuzzers: $(FUZZERS)
+
+fuzz-programs:
+	$(MAKE) -j$$(nproc) B=$(FUZZ_B) CC=$(FUZZ_CC) SAN=0 SANFLAGS='$(FUZZ_FLAGS)' fuzzers
+
+fuzz: deps fuzz-programs
+	tests/fuzz/run.sh $(FUZZ_B) $(FUZZ_SECONDS)
+
+-include $(FUZZ_DRIVERS:%=$B/obj/tests/fuzz/driver_%.d) $(FUZZ_SRC:%.c=$B/obj/%.d)
+-include $(FUZZ_LIB:%.c=$B/obj/%.d)
 -include $(LIB_OBJ:.o=.d) $(BIN_OBJ:.o=.d) $(TLIB_OBJ:.o=.d)
 -include $(TEST_SRC:%.c=$B/obj/%.d)
 
@@ -74,14 +113,19 @@ tests: $(TESTS)
 # Install what is missing first, in a make of its own: headers must be there before compiling.
 check: deps
 	$(MAKE) -j$$(nproc) all tests
-	tests/run.sh $B
+	$(MAKE) fuzz-programs
+	tests/run.sh $B '$(T)'
 
 deps:
 	@tests/deps.sh
+
+lint:
+	@tests/deps.sh lint
+	tests/lint/all.sh
 
 clean:
 	rm -rf build
 
 FORCE:
-.PHONY: all check clean deps tests FORCE
+.PHONY: all check clean deps fuzz fuzz-programs fuzzers lint tests FORCE
 .SECONDARY:

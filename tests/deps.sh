@@ -1,16 +1,23 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# Install the Debian packages that the build and the tests need. Silent when none is missing.
+# Install the Debian packages that the build and the tests need, and those of the groups named:
+# tests/deps.sh [lint] [bench]. Silent when none is missing.
 set -eu
 
 build="gcc make pkg-config libgcrypt20-dev zlib1g-dev libzstd-dev liblzma-dev liblz4-dev
 libisal-dev libxxhash-dev libjson-c-dev libsqlite3-dev libnbd-dev libseccomp-dev"
 # clang: fuzz targets. The rest: oracles, and tools that make images.
 tests="libcmocka-dev bats clang libclang-rt-14-dev mandoc jq xz-utils bzip2 python3 qemu-utils
-libvhdi-utils gddrescue fdisk gdisk ntfs-3g dosfstools e2fsprogs"
+libvhdi-utils gddrescue fdisk gdisk ntfs-3g dosfstools e2fsprogs git"
+lint="clang-format cppcheck shellcheck"
+bench="time"
 
+wanted="$build $tests"
+for group in "$@"; do
+	wanted="$wanted ${!group}"
+done
 missing=
-for p in $build $tests; do
+for p in $wanted; do
 	dpkg-query -W -f '${Status}' "$p" 2>/dev/null | grep -q 'ok installed' ||
 		missing="$missing $p"
 done
@@ -19,6 +26,7 @@ done
 echo "Installing Debian packages:$missing"
 if [ "$(id -u)" = 0 ]; then sudo=; else sudo=sudo; fi
 export DEBIAN_FRONTEND=noninteractive
-$sudo apt-get update -qq
+# A mirror that is being updated answers with a wrong size once in a while.
+$sudo apt-get update -qq || { sleep 5 && $sudo apt-get update -qq; }
 # shellcheck disable=SC2086
 $sudo apt-get install -y -qq --no-install-recommends $missing >/dev/null

@@ -47,16 +47,13 @@ typedef struct {
 		memcpy(v.b, &x, sizeof(x));                                                        \
 		return v;                                                                          \
 	}
-#define VDISKCK_SAME(x) (x)
-
-VDISKCK_ENDIAN(le16, 16, VDISKCK_SAME, VDISKCK_SAME)
-VDISKCK_ENDIAN(le32, 32, VDISKCK_SAME, VDISKCK_SAME)
-VDISKCK_ENDIAN(le64, 64, VDISKCK_SAME, VDISKCK_SAME)
+VDISKCK_ENDIAN(le16, 16, (uint16_t), (uint16_t))
+VDISKCK_ENDIAN(le32, 32, (uint32_t), (uint32_t))
+VDISKCK_ENDIAN(le64, 64, (uint64_t), (uint64_t))
 VDISKCK_ENDIAN(be16, 16, __builtin_bswap16, __builtin_bswap16)
 VDISKCK_ENDIAN(be32, 32, __builtin_bswap32, __builtin_bswap32)
 VDISKCK_ENDIAN(be64, 64, __builtin_bswap64, __builtin_bswap64)
 
-#undef VDISKCK_SAME
 #undef VDISKCK_ENDIAN
 
 #endif

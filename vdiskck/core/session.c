@@ -35,8 +35,9 @@ void session_progress(struct session *s, const char *what, uint64_t done, uint64
 	pthread_mutex_unlock(&s->lock);
 }
 
-static void finding_emit(struct layer *l, enum finding_id id, const struct fact *fact,
-			 const char *fmt, va_list ap)
+static void __attribute__((format(printf, 4, 0)))
+finding_emit(struct layer *l, enum finding_id id, const struct fact *fact, const char *fmt,
+	     va_list ap)
 {
 	struct session *s = l->s;
 	char message[LINE];
@@ -71,7 +72,8 @@ void finding_fact(struct layer *l, enum finding_id id, const struct fact *f, con
 	va_end(ap);
 }
 
-static int error_emit(struct session *s, int r, const char *where, const char *fmt, va_list ap)
+static int __attribute__((format(printf, 4, 0)))
+error_emit(struct session *s, int r, const char *where, const char *fmt, va_list ap)
 {
 	char text[LINE], line[2 * LINE];
 

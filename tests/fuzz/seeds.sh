@@ -1,0 +1,62 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# Make the small valid images that fuzzing starts from; tests/fuzz/seeds.sh DIR
+set -eu
+dir=$1 here=$(cd "$(dirname "$0")" && pwd)
+[ -e "$dir/.made" ] && [ "$dir/.made" -nt "$0" ] && [ "$dir/.made" -nt "$here/seeds.py" ] && exit 0
+rm -rf "$dir"
+mkdir -p "$dir"
+cd "$dir"
+
+image() { # NAME FORMAT OPTIONS SIZE [QEMU-IO COMMAND]...
+	local name=$1 format=$2 options=$3 size=$4 command
+	shift 4
+	qemu-img create -q -f "$format" ${options:+-o "$options"} "$name" "$size"
+	for command in "$@"; do qemu-io -f "$format" -c "$command" "$name" >/dev/null; done
+}
+
+# qcow2: clusters of 512 bytes keep a whole image in a few KiB; tables are tables of any size.
+c=cluster_size=512
+image q2-v2 qcow2 "compat=0.10,$c" 256k 'write -P 1 0 1k' 'write -P 2 100k 3k'
+image q2-v3 qcow2 "$c" 256k 'write -P 1 0 1k' 'write -z 8k 4k' 'write -P 2 200k 3k'
+image q2-pre qcow2 "$c,preallocation=metadata" 64k
+image q2-zlib qcow2 "$c" 64k 'write -c -P 1 0 512' 'write -c -P 2 1k 512'
+image q2-zstd qcow2 "cluster_size=4k,compression_type=zstd" 64k 'write -c -P 1 0 4k' 'write -c -P 2 8k 4k'
+image q2-sub qcow2 "cluster_size=16k,extended_l2=on" 64k 'write -P 1 0 512' 'write -z 1k 512'
+for bits in 1 2 4 8 32 64; do
+	image q2-ref$bits qcow2 "$c,refcount_bits=$bits" 32k 'write -P 1 0 1k'
+done
+image q2-lazy qcow2 "$c,lazy_refcounts=on" 32k 'write -P 1 0 1k'
+image q2-data qcow2 "$c,data_file=q2-data.raw,data_file_raw=on" 32k 'write -P 1 0 1k'
+rm -f q2-data.raw
+image q2-snap qcow2 "$c" 64k 'write -P 1 0 1k'
+qemu-img snapshot -c one q2-snap
+qemu-io -f qcow2 -c 'write -P 2 0 2k' q2-snap >/dev/null
+qemu-img snapshot -c two q2-snap
+image q2-bitmap qcow2 "$c" 64k
+qemu-img bitmap --add -g 512 q2-bitmap map0
+qemu-io -f qcow2 -c 'write -P 1 0 1k' q2-bitmap >/dev/null
+image base.raw raw '' 64k
+image q2-back qcow2 "$c,backing_file=base.raw,backing_fmt=raw" 64k 'write -P 1 0 1k'
+rm -f base.raw
+qemu-img create -q -f qcow2 --object secret,id=s,data=x \
+	-o "$c,encrypt.format=aes,encrypt.key-secret=s" q2-aes 32k
+image vpc vpc '' 4M
+image vpc-fixed vpc subformat=fixed 64k
+for f in qed vmdk vdi qcow parallels; do image "$f" "$f" '' 1M; done
+truncate -s 4K vmdk vdi parallels qed
+
+disk() { # NAME SFDISK-INPUT
+	truncate -s 128K "$1"
+	printf '%b' "$2" | sfdisk -q "$1" >/dev/null
+}
+id=11111111-2222-3333-4444-55555555555
+disk mbr 'label: dos\nlabel-id: 1\nstart=8,size=16,type=83\nstart=32,size=64,type=7,bootable\n'
+disk ebr "label: dos\nlabel-id: 1\nstart=8,size=16\nstart=32,size=200,type=5\n\
+start=40,size=16\nstart=64,size=16\nstart=96,size=32\n"
+disk gpt "label: gpt\nlabel-id: ${id}0\nstart=34,size=16,uuid=${id}1\n\
+start=64,size=32,name=\"two\",uuid=${id}2\n"
+truncate -s 128K gpt4k
+printf 'g\nn\n1\n8\n12\nw\n' | fdisk -b 4096 gpt4k >/dev/null
+python3 "$here/seeds.py"
+touch .made
