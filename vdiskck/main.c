@@ -1,10 +1,67 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <stdio.h>
+#include <string.h>
 
+#include "vdiskck/commands.h"
 #include "vdiskck/version.h"
 
-int main(void)
+static const struct command commands[] = {
+	{"info", CMD_INFO, cmd_info, "IMAGE", "The stack as a tree: layers, sizes, chain, volumes.",
+	 false},
+	{"check", CMD_CHECK, cmd_check, "IMAGE [--data]", "Verify every structure in every layer.",
+	 false},
+};
+
+enum { COMMANDS = sizeof(commands) / sizeof(commands[0]) };
+
+static void print_usage(FILE *f)
 {
-	puts("vdiskck " VDISKCK_VERSION);
+	fputs("usage: vdiskck COMMAND IMAGE [options]\n\n", f);
+	for (size_t i = 0; i < COMMANDS; i++)
+		fprintf(f, "  %-8s %s\n", commands[i].name, commands[i].help);
+	fputs("\nvdiskck COMMAND --help shows its options; vdiskck(1) is the manual.\n", f);
+}
+
+static int unknown_command(const char *typed)
+{
+	const char *words[COMMANDS + 1] = {NULL}, *like;
+
+	for (size_t i = 0; i < COMMANDS; i++)
+		words[i] = commands[i].name;
+	like = nearest_word(typed, words);
+	fprintf(stderr, "vdiskck: no command %s%s%s (vdiskck --help lists them)\n", typed,
+		like ? "; did you mean " : "", like ? like : "");
 	return 3;
+}
+
+int main(int argc, char **argv)
+{
+	const char *name = argc > 1 ? argv[1] : NULL;
+	struct args a;
+	int r;
+
+	if (!name) {
+		print_usage(stderr);
+		return 3;
+	}
+	if (!strcmp(name, "--help") || !strcmp(name, "-h") || !strcmp(name, "help")) {
+		print_usage(stdout);
+		return 0;
+	}
+	if (!strcmp(name, "--version")) {
+		puts("vdiskck " VDISKCK_VERSION);
+		return 0;
+	}
+	for (size_t i = 0; i < COMMANDS; i++) {
+		if (strcmp(name, commands[i].name))
+			continue;
+		r = options_parse(&commands[i], argc - 1, argv + 1, &a);
+		if (!r)
+			r = commands[i].run(&a);
+		else
+			r = r < 0 ? 3 : 0;
+		options_free(&a);
+		return r;
+	}
+	return unknown_command(name);
 }

@@ -79,6 +79,61 @@ void ranges_sort(struct ranges *r)
 	r->n = out + 1;
 }
 
+/* Add the parts of @r that have @grade and lie outside @taken and what was added before. */
+static int add_free(struct ranges *to, const struct ranges *r, enum grade grade,
+		    const struct ranges *taken)
+{
+	uint64_t off = 0;
+	size_t k = 0;
+	int err = 0;
+
+	for (size_t i = 0; i < r->n; i++) {
+		uint64_t end = r->v[i].off + r->v[i].len;
+
+		if (r->v[i].grade != grade)
+			continue;
+		if (off < r->v[i].off)
+			off = r->v[i].off;
+		while (off < end && !err) {
+			while (k < taken->n && taken->v[k].off + taken->v[k].len <= off)
+				k++;
+			if (k < taken->n && taken->v[k].off <= off) {
+				off = taken->v[k].off + taken->v[k].len;
+			} else {
+				uint64_t stop = k < taken->n && taken->v[k].off < end
+							? taken->v[k].off
+							: end;
+
+				err = ranges_add(to, off, stop - off, grade, r->v[i].why);
+				off = stop;
+			}
+		}
+	}
+	return err;
+}
+
+int ranges_flatten(struct ranges *r)
+{
+	struct ranges lost = {0}, none = {0}, all = {0};
+	int err;
+
+	ranges_sort(r);
+	err = add_free(&lost, r, GRADE_LOST, &none);
+	if (!err)
+		err = ranges_append(&all, &lost);
+	if (!err)
+		err = add_free(&all, r, GRADE_DOUBTFUL, &lost);
+	ranges_free(&lost);
+	if (err) {
+		ranges_free(&all);
+		return err;
+	}
+	ranges_sort(&all);
+	ranges_free(r);
+	*r = all;
+	return 0;
+}
+
 uint64_t ranges_bytes(const struct ranges *r, enum grade grade)
 {
 	uint64_t sum = 0, end = 0;

@@ -40,6 +40,11 @@ void ranges_shift(struct ranges *r, size_t from, uint64_t from_off, uint64_t to)
 int ranges_append(struct ranges *r, const struct ranges *more);
 /* ranges_sort() - by offset; overlapping or touching ranges of one grade and reason are joined */
 void ranges_sort(struct ranges *r);
+/*
+ * ranges_flatten() - ranges_sort(), and each byte in one range only: lost before doubtful, of
+ * one grade the one that begins first. Returns 0 or -ENOMEM (then only sorted).
+ */
+int ranges_flatten(struct ranges *r);
 /* ranges_bytes() - bytes of the given grade; @r sorted, overlaps are counted once */
 uint64_t ranges_bytes(const struct ranges *r, enum grade grade);
 /* ranges_find() - index of the first range that ends behind @off; r->n if none. @r sorted. */

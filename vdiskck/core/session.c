@@ -10,8 +10,14 @@ enum { LINE = 2048 }; /* longer messages are cut: names from disk can be long */
 
 void session_init(struct session *s)
 {
+	pthread_mutexattr_t a;
+
 	memset(s, 0, sizeof(*s));
-	pthread_mutex_init(&s->lock, NULL);
+	/* Who gets a finding may ask layers where its bytes lie, and that may find something. */
+	pthread_mutexattr_init(&a);
+	pthread_mutexattr_settype(&a, PTHREAD_MUTEX_RECURSIVE);
+	pthread_mutex_init(&s->lock, &a);
+	pthread_mutexattr_destroy(&a);
 }
 
 void session_fini(struct session *s)

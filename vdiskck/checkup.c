@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "vdiskck/checkup.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "formats/drivers.h"
+#include "formats/stack.h"
+#include "recover/impact.h"
+#include "vdiskck/core/engine.h"
+#include "vdiskck/core/source.h"
+#include "vdiskck/core/text.h"
+
+enum {
+
+	SAID_MAX = 64, /* findings that say one reason, before the rest goes into one */
+};
+
+static int check_layer(void *arg, struct layer *l)
+{
+	struct run *r = arg;
+	int err = 0;
+
+	if (session_stopped(&r->s))
+		return -EINTR;
+	if (!layer_within(l, r->volume))
+		return 0;
+	if (l->state) {
+		r->found.undecided = true; /* locked or unsupported: the driver said why */
+		return 0;
+	}
+	if (l->ops->check)
+		err = l->ops->check(l);
+	if (err && err != -EINTR) {
+		r->failed = true;
+		layer_err(l, err, "check");
+		return err == -ENOMEM ? err : 0; /* the other layers can still be checked */
+	}
+	return err;
+}
+
+static int check_source(void *arg, struct layer *l)
+{
+	(void)arg;
+	if (l->ops->kind == LAYER_SOURCE)
+		source_changed(l);
+	return 0;
+}
+
+/* Raw bytes in which no driver found anything: there was nothing to check. */
+static void check_known(struct run *r)
+{
+	struct layer *disk = disk_layer(r->source);
+	char size[SIZE_TEXT];
+
+	if (disk->ops != &raw_ops || disk->child || r->s.opt.format)
+		return;
+	finding_fact(disk, LAYER_UNKNOWN, &(struct fact){.off = 0, .len = disk->size},
+		     "%s of raw bytes: no container, no partition table, nothing to check",
+		     size_text(disk->size, size));
+}
+
+/* What map() says can't be had, all the way down: parents, the source's own bad map. */
+static int walk_lost(struct layer *disk, struct ranges *bad)
+{
+	uint64_t off = 0;
+
+	while (off < disk->size) {
+		struct extent run;
+		int err = session_stopped(disk->s) ? -EINTR : layer_resolve(disk, off, &run);
+		uint64_t end = run.off + run.len;
+
+		if (err)
+			return err;
+		if (run.kind == EXTENT_LOST)
+			err = ranges_add(bad, off, end - off, GRADE_LOST, run.why);
+		if (err)
+			return err;
+		off = end > off ? end : off + 1;
+	}
+	return 0;
+}
+
+static int keep_bad(void *arg, struct piece *p)
+{
+	struct ranges *bad = arg;
+
+	if (p->kind == EXTENT_LOST)
+		return p->bad.n ? ranges_append(bad, &p->bad)
+				: ranges_add(bad, p->off, p->len, GRADE_LOST, LAYER_UNREADABLE);
+	return ranges_append(bad, &p->bad);
+}
+
+static int read_all(struct layer *l, struct ranges *bad)
+{
+	struct engine e = {.l = l,
+			   .len = l->size,
+			   .order = ENGINE_PHYSICAL,
+			   .what = "reading",
+			   .deliver = keep_bad,
+			   .arg = bad};
+
+	return engine_run(&e);
+}
+
+/* What findings already say is bad, in any layer, as ranges of @disk. */
+static int said_already(struct run *r, struct layer *disk, struct ranges *said)
+{
+	struct impact im = {0};
+	const struct ranges *up;
+	int err = 0;
+
+	for (size_t i = 0; i < r->found.n_lost && !err; i++) {
+		struct layer *l = stack_find(r->source, r->found.lost[i].layer);
+
+		if (l && !l->state)
+			err = impact_seed(&im, l, &r->found.lost[i].r);
+	}
+	if (!err)
+		err = impact_run(&im, r->source);
+	up = impact_of(&im, disk);
+	if (!err && up)
+		err = ranges_append(said, up);
+	impact_free(&im);
+	return err;
+}
+
+struct saying {
+	uint64_t n[FINDING_COUNT], rest[FINDING_COUNT];
+};
+
+static void say(struct layer *l, struct saying *y, const struct range *bad, uint64_t off,
+		uint64_t len)
+{
+	char size[SIZE_TEXT];
+	bool lost = bad->grade == GRADE_LOST;
+
+	if (++y->n[bad->why] > SAID_MAX) {
+		y->rest[bad->why] += len;
+		return;
+	}
+	finding_fact(l, bad->why,
+		     &(struct fact){.off = off, .len = len, .lost = lost, .doubtful = !lost},
+		     "%s at 0x%" PRIx64 " %s", size_text(len, size), off,
+		     lost ? "can't be read" : "may be wrong");
+}
+
+/* Report the parts of @bad that no finding has claimed. @said is flat. */
+static void say_unsaid(struct layer *l, const struct ranges *bad, const struct ranges *said)
+{
+	struct saying y = {0};
+	char size[SIZE_TEXT];
+
+	for (size_t i = 0; i < bad->n; i++) {
+		const struct range *b = &bad->v[i];
+		uint64_t off = b->off, end = b->off + b->len;
+
+		for (size_t k = ranges_find(said, off); off < end; k++) {
+			uint64_t gap = k < said->n && said->v[k].off < end ? said->v[k].off : end;
+
+			if (gap > off)
+				say(l, &y, b, off, gap - off);
+			off = gap < end ? said->v[k].off + said->v[k].len : end;
+		}
+	}
+	for (size_t id = 0; id < FINDING_COUNT; id++)
+		if (y.rest[id])
+			finding(l, (enum finding_id)id, 0, 0,
+				"%" PRIu64 " more ranges, %s altogether", y.n[id] - SAID_MAX,
+				size_text(y.rest[id], size));
+}
+
+/* Add up what is lost of the disk: by its own map, by reading it, and by what was found. */
+static int add_up(struct run *r, struct layer *disk, struct ranges *bad)
+{
+	struct ranges said = {0}, *own;
+	int err = 0;
+
+	/* A lost range has a finding that explains it: without damage there is nothing to add up. */
+	if (r->s.opt.data)
+		err = read_all(disk, bad);
+	else if (r->s.count[DAMAGE])
+		err = walk_lost(disk, bad);
+	if (err || !(bad->n || r->found.n_lost))
+		goto out;
+	ranges_sort(bad);
+	err = said_already(r, disk, &said);
+	if (!err)
+		say_unsaid(disk, bad, &said);
+	own = collect_lost(&r->found, disk->path);
+	if (!err && own)
+		err = ranges_append(bad, own);
+	ranges_sort(bad);
+	r->lost = ranges_bytes(bad, GRADE_LOST);
+out:
+	ranges_free(&said);
+	return err;
+}
+
+int checkup(struct run *r, struct ranges *lost)
+{
+	struct layer *disk = disk_layer(r->source);
+	struct ranges bad = {0};
+	int err = stack_walk(r->source, check_layer, r);
+
+	if (!err && !disk->state)
+		err = add_up(r, disk, &bad);
+	if (!err)
+		check_known(r);
+	stack_walk(r->source, check_source, r);
+	if (lost) {
+		*lost = bad;
+		bad = (struct ranges){0};
+	}
+	ranges_free(&bad);
+	if (err && err != -EINTR)
+		return run_fail(r, err, "%s: check", r->a->image);
+	run_interrupted(r, "findings so far stand", "the rest of the check was not done");
+	return 0;
+}

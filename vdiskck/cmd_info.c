@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "vdiskck/commands.h"
+#include "vdiskck/out_text.h"
+
+int cmd_info(const struct args *a)
+{
+	struct run r;
+	int status, err;
+
+	if (a->n_rest)
+		return usage_hint(a, "one IMAGE at a time, not also %s", a->rest[0]);
+	err = run_begin(&r, a);
+	status = run_status(&r);
+	if (!a->json) {
+		if (!err)
+			text_stack(stdout, &r);
+		collect_sort(&r.found);
+		if (!a->quiet)
+			text_findings(stdout, &r);
+		if (status)
+			text_verdict(stdout, &r, status);
+	}
+	return run_end(&r, status);
+}

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One function for each command, in the file of its name; each returns the exit status. */
+#ifndef VDISKCK_COMMANDS_H
+#define VDISKCK_COMMANDS_H
+
+#include "vdiskck/options.h"
+
+int cmd_info(const struct args *a);
+int cmd_check(const struct args *a);
+int cmd_locate(const struct args *a);
+int cmd_export(const struct args *a);
+int cmd_explain(const struct args *a);
+
+#endif

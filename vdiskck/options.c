@@ -1,0 +1,328 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "vdiskck/options.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "vdiskck/core/text.h"
+#include "vdiskck/version.h"
+
+enum { JOBS_MAX = 256 };
+
+/* What getopt_long() returns for options without a letter. */
+enum {
+	O_KEYS = 256,
+	O_CHAIN,
+	O_BAD_MAP,
+	O_FORMAT,
+	O_VOLUME,
+	O_JSON,
+	O_JOBS,
+	O_PROGRESS,
+	O_VERSION,
+	O_HELP,
+	O_DATA,
+	O_REBUILD,
+	O_OFFSET,
+	O_AT,
+	O_FILE,
+	O_MAP,
+	O_FORCE,
+	O_MDOC,
+};
+
+enum { ON_IMAGE = CMD_INFO | CMD_CHECK | CMD_LOCATE | CMD_EXPORT | CMD_TRIAGE, ALL = ~0 };
+
+static const struct row {
+	const char *name;
+	int c;
+	const char *arg;  /* NULL: takes none */
+	int commands;	  /* that take it */
+	const char *help; /* NULL: not shown */
+} rows[] = {
+	{"data", O_DATA, NULL, CMD_CHECK | CMD_TRIAGE,
+	 "read everything that carries a checksum, too"},
+	{"offset", O_OFFSET, "N[+LEN]", CMD_LOCATE, "bytes of the image file"},
+	{"at", O_AT, "LAYER:N[+LEN]", CMD_LOCATE, "bytes of a layer"},
+	{"at", O_AT, "LAYER", CMD_EXPORT, "the layer to export; default: the disk"},
+	{"file", O_FILE, "FILE[:N[+LEN]]", CMD_LOCATE, "bytes of a file in a file system"},
+	{"map", O_MAP, "MAPFILE", CMD_LOCATE, "the bad areas of a ddrescue map of the image"},
+	{"map", O_MAP, "MAPFILE", CMD_EXPORT,
+	 "where the map of what is lost goes; default: FILE.map"},
+	{"output", 'o', "FILE", CMD_EXPORT, "where the bytes go; -: standard output"},
+	{"output", 'o', "CASE", CMD_TRIAGE, "the case folder"},
+	{"force", O_FORCE, NULL, CMD_EXPORT | CMD_TRIAGE,
+	 "overwrite what is there (never the image)"},
+	{"rebuild", O_REBUILD, NULL, CMD_INFO | CMD_EXPORT | CMD_TRIAGE,
+	 "use tables that only content proves"},
+	{"keys", O_KEYS, "FILE", ON_IMAGE, "secrets, one a line; -: standard input, fd:N"},
+	{"chain", O_CHAIN, "DIR", ON_IMAGE, "where parents may lie; repeatable"},
+	{"bad-map", O_BAD_MAP, "MAPFILE", ON_IMAGE,
+	 "ddrescue map of the image: what it could not copy"},
+	{"format", O_FORMAT, "NAME", ON_IMAGE,
+	 "what the image is: raw, vhd, qcow2 ...; default: look"},
+	{"volume", O_VOLUME, "LAYER", ON_IMAGE, "only this layer and what stands on it"},
+	{"json", O_JSON, NULL, ALL, "JSON Lines on standard output"},
+	{"jobs", O_JOBS, "N", ON_IMAGE, "threads; default: one for each processor"},
+	{"progress", O_PROGRESS, "auto|yes|no", ON_IMAGE, "show progress; auto: on a terminal"},
+	{"quiet", 'q', NULL, ALL, "only the verdict"},
+	{"verbose", 'v', NULL, ALL, "notes, and every address of every finding"},
+	{"mdoc", O_MDOC, NULL, CMD_EXPLAIN, NULL},
+	{"version", O_VERSION, NULL, ALL, "the version"},
+	{"help", O_HELP, NULL, ALL, "this text"},
+};
+
+enum { ROWS = sizeof(rows) / sizeof(rows[0]) };
+
+int usage_hint(const struct args *a, const char *fmt, ...)
+{
+	va_list ap;
+
+	fprintf(stderr, "vdiskck %s: ", a->cmd->name);
+	va_start(ap, fmt);
+	vfprintf(stderr, fmt, ap);
+	va_end(ap);
+	fprintf(stderr, " (vdiskck %s --help says more)\n", a->cmd->name);
+	return 3;
+}
+
+int address_parse(const char *text, uint64_t *off, uint64_t *len)
+{
+	const char *end;
+	int r = number_parse(text, off, &end);
+
+	*len = 1;
+	if (!r && *end == '+')
+		r = number_parse(end + 1, len, &end);
+	if (!r && (*end || !*len))
+		r = -EINVAL;
+	if (!r && *len > UINT64_MAX - *off)
+		r = -ERANGE;
+	return r;
+}
+
+/* How many characters must be inserted, dropped or changed to get from @a to @b. */
+static unsigned distance(const char *a, const char *b)
+{
+	unsigned row[64], diagonal, up;
+	size_t n = strlen(b);
+
+	if (n >= 64)
+		return 99;
+	for (unsigned j = 0; j <= n; j++)
+		row[j] = j;
+	for (; *a; a++) {
+		diagonal = row[0]++;
+		for (unsigned j = 1; j <= n; j++) {
+			unsigned best = diagonal + (*a != b[j - 1]);
+
+			up = row[j];
+			if (up + 1 < best)
+				best = up + 1;
+			if (row[j - 1] + 1 < best)
+				best = row[j - 1] + 1;
+			row[j] = best;
+			diagonal = up;
+		}
+	}
+	return row[n];
+}
+
+const char *nearest_word(const char *typed, const char *const *words)
+{
+	const char *best = NULL;
+	unsigned least = strlen(typed) > 12 ? 6 : 3; /* further off is no help */
+
+	for (; *words; words++) {
+		unsigned d = !strncmp(*words, typed, strlen(typed)) && *typed
+				     ? 1
+				     : distance(typed, *words);
+
+		if (d < least) {
+			least = d;
+			best = *words;
+		}
+	}
+	return best;
+}
+
+static void print_help(const struct command *cmd)
+{
+	printf("usage: vdiskck %s %s\n%s\n\n", cmd->name, cmd->synopsis, cmd->help);
+	for (size_t i = 0; i < ROWS; i++) {
+		char left[48];
+
+		if (!(rows[i].commands & (int)cmd->bit) || !rows[i].help)
+			continue;
+		if (rows[i].c < 256)
+			snprintf(left, sizeof(left), "-%c%s%s", rows[i].c, rows[i].arg ? " " : "",
+				 rows[i].arg ? rows[i].arg : "");
+		else
+			snprintf(left, sizeof(left), "--%s%s%s", rows[i].name,
+				 rows[i].arg ? " " : "", rows[i].arg ? rows[i].arg : "");
+		printf("  %-24s %s\n", left, rows[i].help);
+	}
+	puts("\nExit status: 0 intact, 1 blemished, 2 damaged, 3 undecided. See vdiskck(1).");
+}
+
+/* An option that is not known here may be one of another command. */
+static int unknown_option(const struct args *a, const char *typed)
+{
+	const char *words[ROWS + 1];
+	const char *like;
+	size_t n = 0, len = strcspn(typed, "=");
+	char name[64];
+
+	snprintf(name, sizeof(name), "%.*s", (int)(len < 60 ? len : 60), typed);
+	for (size_t i = 0; i < ROWS; i++) {
+		if (!strncmp(name, "--", 2) && !strcmp(rows[i].name, name + 2) &&
+		    !(rows[i].commands & (int)a->cmd->bit))
+			return usage_hint(a, "%s is no option of this command", name);
+		if (rows[i].commands & (int)a->cmd->bit && rows[i].help)
+			words[n++] = rows[i].name;
+	}
+	words[n] = NULL;
+	like = !strncmp(name, "--", 2) ? nearest_word(name + 2, words) : NULL;
+	if (like)
+		return usage_hint(a, "no option %s; did you mean --%s?", name, like);
+	return usage_hint(a, "no option %s", name);
+}
+
+static int set_jobs(struct args *a, const char *text)
+{
+	uint64_t n;
+
+	if (number_parse(text, &n, NULL) || !n || n > JOBS_MAX) {
+		usage_hint(a, "--jobs %s: 1 to %d", text, JOBS_MAX);
+		return -EINVAL;
+	}
+	a->opt.jobs = (unsigned)n;
+	return 0;
+}
+
+static int set_progress(struct args *a, const char *text)
+{
+	static const char *const word[] = {"auto", "yes", "no"};
+
+	for (unsigned i = 0; i < 3; i++) {
+		if (!strcmp(text, word[i])) {
+			a->progress = (enum when)i;
+			return 0;
+		}
+	}
+	usage_hint(a, "--progress %s: auto, yes or no", text);
+	return -EINVAL;
+}
+
+static int set_offset(struct args *a, const char *text)
+{
+	int r = address_parse(text, &a->offset, &a->len);
+
+	if (r)
+		usage_hint(a, "--offset %s: %s", text,
+			   r == -ERANGE ? "too large" : "not a number, or N+LEN");
+	a->have_offset = true;
+	return r;
+}
+
+static int add_chain(struct args *a, const char *dir)
+{
+	size_t n = 0;
+	const char **more;
+
+	while (a->chain && a->chain[n])
+		n++;
+	more = realloc(a->chain, (n + 2) * sizeof(*more));
+	if (!more)
+		return -ENOMEM;
+	more[n] = dir;
+	more[n + 1] = NULL;
+	a->chain = more;
+	a->opt.chain = more;
+	return 0;
+}
+
+static int set(struct args *a, int c, char *arg)
+{
+	switch (c) {
+	case O_KEYS: a->keys = arg; return 0;
+	case O_CHAIN: return add_chain(a, arg);
+	case O_BAD_MAP: a->opt.bad_map = arg; return 0;
+	case O_FORMAT: a->opt.format = arg; return 0;
+	case O_VOLUME: a->volume = arg; return 0;
+	case O_JSON: a->json = true; return 0;
+	case O_JOBS: return set_jobs(a, arg);
+	case O_PROGRESS: return set_progress(a, arg);
+	case O_DATA: a->opt.data = true; return 0;
+	case O_REBUILD: a->opt.rebuild = true; return 0;
+	case O_OFFSET: return set_offset(a, arg);
+	case O_AT: a->at = arg; return 0;
+	case O_FILE: a->file = arg; return 0;
+	case O_MAP: a->map = arg; return 0;
+	case O_FORCE: a->force = true; return 0;
+	case O_MDOC: a->mdoc = true; return 0;
+	case 'o': a->output = arg; return 0;
+	case 'q': a->quiet = true; return 0;
+	case 'v': a->verbose = true; return 0;
+	case O_VERSION: puts("vdiskck " VDISKCK_VERSION); return 1;
+	case O_HELP: print_help(a->cmd); return 1;
+	}
+	return -EINVAL;
+}
+
+int options_parse(const struct command *cmd, int argc, char **argv, struct args *a)
+{
+	struct option longs[ROWS + 1] = {0};
+	char letters[2 * ROWS + 2] = ":";
+	size_t n = 0, k = 1;
+	int c, r = 0;
+
+	*a = (struct args){.cmd = cmd, .argc = argc, .argv = argv};
+	for (size_t i = 0; i < ROWS; i++) {
+		if (!(rows[i].commands & (int)cmd->bit))
+			continue;
+		longs[n++] =
+			(struct option){rows[i].name, rows[i].arg ? required_argument : no_argument,
+					NULL, rows[i].c};
+		if (rows[i].c < 256) {
+			letters[k++] = (char)rows[i].c;
+			if (rows[i].arg)
+				letters[k++] = ':';
+		}
+	}
+	opterr = 0;
+	optind = 0; /* glibc: forget an earlier scan */
+	while (!r && (c = getopt_long(argc, argv, letters, longs, NULL)) != -1) {
+		if (c == '?') {
+			unknown_option(a, argv[optind - 1]);
+			r = -EINVAL;
+		} else if (c == ':') {
+			usage_hint(a, "%s needs a value", argv[optind - 1]);
+			r = -EINVAL;
+		} else {
+			r = set(a, c, optarg);
+		}
+	}
+	if (r)
+		return r;
+	if (!cmd->no_image) {
+		if (optind == argc) {
+			usage_hint(a, "no IMAGE given");
+			return -EINVAL;
+		}
+		a->image = argv[optind++];
+	}
+	a->rest = argv + optind;
+	a->n_rest = (size_t)(argc - optind);
+	return 0;
+}
+
+void options_free(struct args *a)
+{
+	free(a->chain);
+	a->chain = NULL;
+}

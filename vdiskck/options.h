@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The command line: which command takes what. */
+#ifndef VDISKCK_OPTIONS_H
+#define VDISKCK_OPTIONS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "vdiskck/core/session.h"
+
+enum command_bit {
+	CMD_INFO = 1 << 0,
+	CMD_CHECK = 1 << 1,
+	CMD_LOCATE = 1 << 2,
+	CMD_EXPORT = 1 << 3,
+	CMD_EXPLAIN = 1 << 4,
+	CMD_TRIAGE = 1 << 5,
+};
+
+enum when { WHEN_AUTO, WHEN_YES, WHEN_NO };
+
+struct args;
+
+struct command {
+	const char *name;
+	enum command_bit bit;
+	int (*run)(const struct args *a); /* returns the exit status */
+	const char *synopsis;		  /* behind "vdiskck NAME" */
+	const char *help;
+	bool no_image; /* explain: its arguments are no image */
+};
+
+/* One command line. Strings are argv's. */
+struct args {
+	const struct command *cmd;
+	const char *image;
+	char **rest; /* further arguments */
+	size_t n_rest;
+	struct options opt;
+	const char **chain; /* opt.chain; freed by options_free() */
+	const char *keys, *volume, *output, *at, *file, *map;
+	bool have_offset;
+	uint64_t offset, len; /* --offset N+LEN */
+	bool json, quiet, verbose, force, mdoc;
+	enum when progress;
+	int argc; /* as given, for maps and logs that quote the command */
+	char **argv;
+};
+
+/*
+ * options_parse() - read the arguments of @cmd, argv[0] being its name
+ * Returns 0; 1 when --help or --version was asked for and printed; -EINVAL after a hint.
+ */
+int options_parse(const struct command *cmd, int argc, char **argv, struct args *a);
+void options_free(struct args *a);
+/* usage_hint() - one line about what is wrong, and where to read more; returns exit status 3 */
+int usage_hint(const struct args *a, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/*
+ * address_parse() - N or N+LEN
+ * @len: 1 if not given; never 0. Returns 0, -EINVAL, or -ERANGE (also when N+LEN overflows).
+ */
+int address_parse(const char *text, uint64_t *off, uint64_t *len);
+/* nearest_word() - the word of @words (NULL-terminated) most like @typed, or NULL: too far off */
+const char *nearest_word(const char *typed, const char *const *words);
+
+#endif

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What every command does around its own work: open, stream records, say how it ended. */
+#ifndef VDISKCK_RUN_H
+#define VDISKCK_RUN_H
+
+#include "vdiskck/collect.h"
+#include "vdiskck/options.h"
+#include "vdiskck/progress.h"
+
+struct json;
+
+struct run {
+	struct session s;
+	const struct args *a;
+	struct collect found;
+	struct progress progress;
+	struct layer *source; /* NULL until opened */
+	struct layer *volume; /* --volume: work on this and what stands on it; NULL: on all */
+	uint64_t began;	      /* clock_ns() */
+	bool failed;	      /* an error stopped the command: no verdict but for damage seen */
+	char error[512];      /* the first line that said so */
+	uint64_t lost;	      /* bytes of the disk that can't be had */
+	/* Gets every JSON record; run_begin() sets it to standard output if --json was given. */
+	void (*on_record)(void *arg, const char *line);
+	void *record_arg;
+};
+
+/*
+ * run_begin() - session, signals, header record; then the image and all that stands on it
+ * Findings go to r->found, and as records to r->on_record. Returns 0 when there is a stack to
+ * work on; otherwise the error has been said, and run_end() gives the exit status.
+ */
+int run_begin(struct run *r, const struct args *a);
+/* run_layer() - the layer that the user named by @path; NULL after an error with a hint */
+struct layer *run_layer(struct run *r, const char *path);
+/* run_fail() - this stopped the command; always returns @err */
+int run_fail(struct run *r, int err, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+/* run_record() - one JSON record; @j is freed */
+void run_record(struct run *r, struct json *j);
+/* run_status() - exit status by what was found: the verdict, and 3 for a command that failed */
+int run_status(const struct run *r);
+/* run_end() - summary record, close everything; @status: of the program. Returns @status. */
+int run_end(struct run *r, int status);
+
+/* run_interrupted() - a signal asked to stop: report what was not @done. True if so. */
+bool run_interrupted(struct run *r, const char *done, const char *not_done);
+
+/* disk_layer() - the container of the image itself: what the guest saw as its disk */
+struct layer *disk_layer(struct layer *source);
+/* layer_within() - is @l the layer @volume, below it, or on it? True when @volume is NULL. */
+bool layer_within(struct layer *l, struct layer *volume);
+
+#endif
