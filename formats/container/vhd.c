@@ -118,7 +118,9 @@ static enum finding_id entry_lost(const struct vhd *v, uint64_t block)
 		return block >= be32(v->header.max_table_entries) ? VHD_BAT_SHORT : VHD_BAT_LOST;
 	if (v->bat_bad.n && ranges_overlap(&v->bat_bad, block * 4, 4))
 		return VHD_BAT_LOST;
-	return v->flags[block] & BLOCK_BAD ? VHD_BAT_PAST_END : FINDING_COUNT;
+	if (!(v->flags[block] & BLOCK_BAD))
+		return FINDING_COUNT;
+	return vhd_block_at(v, (uint32_t)block) < v->meta_end ? VHD_BAT_METADATA : VHD_BAT_PAST_END;
 }
 
 static int vhd_map(struct layer *l, uint64_t off, struct extent *run)

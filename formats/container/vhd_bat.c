@@ -114,6 +114,15 @@ static bool table_find(struct layer *l, uint64_t disk)
 	return best > 0;
 }
 
+/* Is it a header whose cookie was overwritten? Then the sum fits the cookie that was. */
+static bool cookie_lost(const struct vhd_header *h)
+{
+	struct vhd_header g = *h;
+
+	memcpy(g.cookie, "cxsparse", 8);
+	return vhd_header_sum_ok(&g);
+}
+
 /* The header's own place, or where its cookie is found. */
 static int header_find(struct layer *l, bool *found)
 {
@@ -126,8 +135,7 @@ static int header_find(struct layer *l, bool *found)
 	if (at < l->below->size) { /* its end is reserved: a cut one serves */
 		r = layer_read(l->below, at, &v->header, sizeof(v->header), NULL);
 		v->header_at = at;
-		*found = !memcmp(v->header.cookie, "cxsparse", 8) || vhd_header_sum_ok(&v->header);
-		/* A sum over nothing is no proof: an all-zero header does not sum to zero. */
+		*found = !memcmp(v->header.cookie, "cxsparse", 8) || cookie_lost(&v->header);
 		if (r || *found)
 			return r;
 	}
@@ -199,8 +207,8 @@ static int table_replace(struct layer *l, uint64_t disk)
 			"table or block size can't be true; what the table itself shows is used");
 		return 0;
 	}
-	/* A table that is cut off is reported as such. */
-	if (block_size_ok(size) && at >= v->data_end)
+	/* A table that is cut off, or whose entries are wrong, is reported as such. */
+	if (block_size_ok(size) && at >= VHD_SECTOR && at % VHD_SECTOR == 0)
 		return 0;
 	finding(l, VHD_HEADER_BLOCK_SIZE, v->header_at, sizeof(v->header),
 		"blocks of %" PRIu32 " bytes, table at 0x%" PRIx64
@@ -212,7 +220,7 @@ static int table_replace(struct layer *l, uint64_t disk)
 int vhd_header_open(struct layer *l)
 {
 	struct vhd *v = l->priv;
-	uint64_t disk = l->size;
+	uint64_t disk = l->size, entries;
 	bool found;
 	int r = header_find(l, &found);
 
@@ -222,7 +230,9 @@ int vhd_header_open(struct layer *l)
 		return r;
 	v->bat_at = be64(v->header.table_offset);
 	v->block_size = be32(v->header.block_size);
-	if (!block_size_ok(v->block_size) || !table_place_ok(v, v->bat_at)) {
+	if (!block_size_ok(v->block_size) || !table_place_ok(v, v->bat_at) ||
+	    (!v->header_made && disk && !vhd_header_sum_ok(&v->header) &&
+	     !table_score(l, v->bat_at, v->block_size, disk))) {
 		r = table_replace(l, disk);
 		if (r)
 			return r;
@@ -232,7 +242,12 @@ int vhd_header_open(struct layer *l)
 	v->block_shift = (unsigned)__builtin_ctz(v->block_size);
 	v->bitmap_size = bitmap_bytes(v->block_size);
 	v->blocks = (l->size >> v->block_shift) + ((l->size & (v->block_size - 1)) != 0);
-	v->bat_len = round_up((uint64_t)be32(v->header.max_table_entries) * 4, VHD_SECTOR);
+	/* XenServer may reserve a table for a larger disk; a damaged count must not cover the blocks. */
+	entries = be32(v->header.max_table_entries);
+	if (entries > v->blocks &&
+	    (!vhd_header_sum_ok(&v->header) || entries > (v->data_end - v->bat_at) / 4))
+		entries = v->blocks;
+	v->bat_len = round_up(entries * 4, VHD_SECTOR);
 	v->meta_end = v->header_at + sizeof(v->header);
 	if (v->meta_end < v->bat_at + v->bat_len)
 		v->meta_end = v->bat_at + v->bat_len;
