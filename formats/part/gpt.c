@@ -177,7 +177,7 @@ static void report_choice(struct layer *l, struct gpt *g)
 {
 	const struct gpt_copy *p = &g->copy[0], *b = &g->copy[1];
 
-	if (g->header == p && g->array == p && gpt_good(p))
+	if (g->header == p && g->array == p && gpt_good(p) && !g->merged)
 		return;
 	gpt_report_copy(l, g, p);
 	g->told[0] = true;

@@ -94,8 +94,9 @@ static void report_past_end(struct layer *l, struct layer *volume, const struct 
 						   p->start + p->len),
 				    .expected = strf("up to %" PRIu64, l->size)},
 		     there ? "%s ends behind the end of the disk: the last %s of its %s are missing"
-			   : "%s lies behind the end of the disk: all %s of its %s are missing",
-		     p->name, size_text(p->len - there, missing), size_text(p->len, all));
+			   : "%s lies behind the end of the disk: none of its %s%s is there",
+		     p->name, there ? size_text(p->len - there, missing) : "",
+		     size_text(p->len, all));
 }
 
 static int volume_new(struct layer *l, const struct part *p)
