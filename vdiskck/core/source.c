@@ -11,6 +11,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "vdiskck/core/ddmap.h"
 #include "vdiskck/core/json.h"
 #include "vdiskck/core/session.h"
 #include "vdiskck/core/source_internal.h"
@@ -383,7 +384,7 @@ static char *folder_of(const char *path)
 }
 
 /* The folders that names in the image are relative to: as named, and where it really lies. */
-static int folders_set(struct source *f, const char *path)
+static void folders_set(struct source *f, const char *path)
 {
 	char *folder = folder_of(path), *real = realpath(path, NULL);
 	char *real_folder = real ? folder_of(real) : NULL;
@@ -396,7 +397,6 @@ static int folders_set(struct source *f, const char *path)
 	free(folder);
 	free(real);
 	free(real_folder);
-	return 0;
 }
 
 int source_make(struct session *s, const struct opener *o, const char *path, struct places *places,
@@ -455,6 +455,60 @@ static int open_named(const struct opener *o, const char *path, int *fd, struct 
 	return 0;
 }
 
+/* Add what of [off, end) is not in the first @n ranges, which are sorted, of @to. */
+static int add_rest(struct ranges *to, size_t n, uint64_t off, uint64_t end, enum finding_id why)
+{
+	const struct ranges known = {.v = to->v, .n = n};
+	size_t i = ranges_find(&known, off);
+	int r = 0;
+
+	for (; !r && off < end; i++) {
+		uint64_t stop = i < n && to->v[i].off < end ? to->v[i].off : end;
+
+		if (stop > off)
+			r = ranges_add(to, off, stop - off, GRADE_LOST, why);
+		off = i < n ? to->v[i].off + to->v[i].len : end;
+	}
+	return r;
+}
+
+/*
+ * What the map of the copy says was never read is lost. A copy that was interrupted is shorter
+ * than the disk: the layer then has the size that the map states.
+ */
+static int bad_map_apply(struct layer *l)
+{
+	struct source *f = l->priv;
+	uint64_t size = l->size, end;
+	size_t parts = f->lost.n;
+	struct ranges lost = {0};
+	struct ddmap m;
+	bool list;
+	int r = ddmap_load(l->s, l->s->opt.bad_map, &m);
+
+	end = ddmap_end(&m);
+	/* Of a device whose size it did not know, ddrescue writes a block up to 2^63 - 1. */
+	if (end > size && end <= INT64_MAX / 2)
+		l->size = end;
+	if (!r)
+		r = ddmap_lost(&m, l->size, &lost, &list);
+	for (size_t i = 0; !r && i < lost.n; i++)
+		r = add_rest(&f->lost, parts, lost.v[i].off, lost.v[i].off + lost.v[i].len,
+			     SOURCE_BAD_MAP);
+	ranges_sort(&f->lost);
+	if (!r)
+		r = add_rest(&f->lost, f->lost.n, size, l->size, SOURCE_MAP_LONGER);
+	ranges_sort(&f->lost);
+	if (!r && list)
+		session_err(
+			l->s, 0,
+			"%s: lists no rescued area, so what it does not mention is taken as good",
+			l->s->opt.bad_map);
+	ranges_free(&lost);
+	ddmap_free(&m);
+	return r;
+}
+
 int source_open(struct session *s, const char *path, struct layer **l)
 {
 	const struct opener o = {.open = open_named};
@@ -472,12 +526,14 @@ int source_open(struct session *s, const char *path, struct layer **l)
 	if (r)
 		return session_err(s, r, "%s", path);
 	r = places_new(s, path, &places);
+	((struct source *)(*l)->priv)->places = places;
+	if (!r && s->opt.bad_map)
+		r = bad_map_apply(*l);
 	if (r) {
 		layer_free(*l);
 		*l = NULL;
 		return r;
 	}
-	((struct source *)(*l)->priv)->places = places;
 	if (!(*l)->size)
 		finding_fact(*l, SOURCE_EMPTY, &(struct fact){.in = *l}, "the image file is empty");
 	say_parts(*l);

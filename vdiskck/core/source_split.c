@@ -109,33 +109,44 @@ int split_open(struct source *f, const struct opener *o, const char *path)
 	return r;
 }
 
-/* The size that most parts before the last have; the larger one in doubt. */
-static uint64_t usual_size(const struct source *f)
+static int size_cmp(const void *a, const void *b)
 {
-	uint64_t best = 0;
-	size_t best_count = 0;
+	const uint64_t *x = a, *y = b;
 
-	for (size_t i = 0; i < f->n && i + 1 < f->n; i++) {
-		size_t count = 0;
+	return *x < *y ? -1 : *x > *y;
+}
 
-		if (f->part[i].fd < 0)
-			continue;
-		for (size_t k = 0; k + 1 < f->n; k++)
-			count += f->part[k].fd >= 0 && f->part[k].size == f->part[i].size;
-		if (count > best_count || (count == best_count && f->part[i].size > best)) {
-			best = f->part[i].size;
-			best_count = count;
+/* The size that most parts before the last have; the larger one in doubt. */
+static int usual_size(const struct source *f, uint64_t *usual)
+{
+	uint64_t *size = malloc(f->n * sizeof(*size));
+	size_t n = 0, best = 0;
+
+	if (!size)
+		return -ENOMEM;
+	for (size_t i = 0; i + 1 < f->n; i++)
+		if (f->part[i].fd >= 0)
+			size[n++] = f->part[i].size;
+	qsort(size, n, sizeof(*size), size_cmp);
+	/* Only the last is there: the others can't have been smaller. */
+	*usual = f->part[f->n - 1].size;
+	for (size_t i = 0, k; i < n; i = k) {
+		for (k = i; k < n && size[k] == size[i]; k++)
+			;
+		if (k - i >= best) {
+			best = k - i;
+			*usual = size[i];
 		}
 	}
-	/* Only the last is there: the others can't have been smaller. */
-	return best ? best : f->part[f->n - 1].size;
+	free(size);
+	return 0;
 }
 
 int split_place(struct source *f, uint64_t *size)
 {
-	uint64_t usual = f->n > 1 ? usual_size(f) : 0, off = 0;
+	uint64_t usual, off = 0;
 	bool larger = false;
-	int r = 0;
+	int r = usual_size(f, &usual);
 
 	for (size_t i = 0; i + 1 < f->n; i++)
 		larger |= f->part[i].fd >= 0 && f->part[i].size > usual;
