@@ -10,6 +10,7 @@
  *					the page cache; else all of it fails, as from a device
  *	EIO_NO_OPENAT2=1		the kernel knows no openat2()
  */
+#undef _FILE_OFFSET_BITS /* with it the headers would give pread() the name of pread64() */
 #include <dlfcn.h>
 #include <errno.h>
 #include <stdarg.h>
@@ -20,9 +21,7 @@
 #include <sys/syscall.h>
 #include <sys/types.h>
 #include <sys/uio.h>
-
-#undef pread
-#undef preadv
+#include <unistd.h>
 
 enum { RANGES = 64 };
 

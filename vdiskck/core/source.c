@@ -307,6 +307,10 @@ static void say_parts(struct layer *l)
 {
 	struct source *f = l->priv;
 
+	if (!f->lost_parts_said && f->uneven)
+		finding_fact(l, SOURCE_PART_SIZE, &(struct fact){.in = l, .at_len = l->size},
+			     "%zu parts of different sizes, taken one after the other as they are",
+			     f->n);
 	if (!f->lost_parts_said)
 		say_lost(l, &f->lost, SOURCE_PART_MISSING,
 			 "lies in a part that is missing or short");

@@ -1,5 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Where the bytes come from: image files, devices, split files. Opened read-only, always. */
+/*
+ * Where the bytes come from: image files, devices, split files. Opened read-only, always, and
+ * with O_NOATIME where the system lets us (the file is ours, or we are root).
+ *
+ * A read error is tried again in halves down to one sector (l->sector), that one twice; then the
+ * sector is lost with SOURCE_UNREADABLE, and is not tried again in this run. What is known to be
+ * lost before reading (missing parts, --bad-map) is EXTENT_LOST in map() and never read.
+ *
+ * Who reports what: source_open() says what it had to decide (SOURCE_PART_*, SOURCE_EMPTY);
+ * the layer's check() adds what a map says (SOURCE_BAD_MAP, SOURCE_MAP_LONGER) and, for files
+ * that an image named, their missing parts; source_changed() at the end of a run says what
+ * reading met (SOURCE_UNREADABLE, one finding for each area, SOURCE_SHRANK, SOURCE_CHANGED).
+ */
 #ifndef VDISKCK_CORE_SOURCE_H
 #define VDISKCK_CORE_SOURCE_H
 
@@ -7,8 +19,12 @@
 
 /*
  * source_open() - the image that the user named
- * A path that ends in .001 (.000, .01 ...) with neighbours is a split image. With
- * s->opt.bad_map its unrescued areas are lost. Returns NULL after session_err().
+ * A path that ends in .001 (.000, .01, .0001 ...) with neighbours is a split image. Its parts
+ * have the size of most of them, but the last: one that is missing or smaller leaves a gap. If
+ * one is larger they follow each other as they are, after SOURCE_PART_SIZE.
+ * With s->opt.bad_map its unrescued areas are lost; a map that ends behind the file gives the
+ * layer's size. Folders, FIFOs and character devices are refused. Returns 0, or -errno after
+ * session_err(); also when a --chain folder or the map can't be opened.
  */
 int source_open(struct session *s, const char *path, struct layer **l);
 
@@ -16,10 +32,12 @@ int source_open(struct session *s, const char *path, struct layer **l);
  * source_open_beside() - a file that an image names: parent, extent, data file
  * @by:   the source of the image that names it
  * @name: what the image says, UTF-8; either kind of slash
- * Opened only if, after resolving links, it lies in the folder of @by or in one of
- * s->opt.chain, or below; and only if it is a regular file, or a block device that the user
- * named with --chain. An absolute name is tried below the --chain folders that hold it; then its
- * last component beside @by and in each --chain folder.
+ * Opened only if, after resolving links, it lies in the folder of the image (as it was named, or
+ * where a link leads) or in one of s->opt.chain, or below; and only if it is a regular file, or
+ * a file or block device that the user named with --chain itself. A relative name counts from
+ * the folder of @by, then from the others. An absolute name is tried as it is; if that finds
+ * nothing, the last component is tried beside @by and in each of the folders. Windows names
+ * (drives, UNC, \\?\), file:// URLs and qemu's "file:" are understood.
  * Returns 0; -ENOENT: no such file; -EACCES: it exists but must not be opened (outside, or no
  * regular file); other -errno. No findings: the caller knows what the file was for.
  */
@@ -28,8 +46,8 @@ int source_open_beside(struct layer *by, const char *name, struct layer **l);
 /*
  * source_each_beside() - every regular file in the folder of @by and in the --chain folders
  * @fn gets an open source that it may keep (return 1: it is kept and the search ends), or not
- * (0: it is closed). At most 4096 files are tried; not below sub-folders. Returns what @fn
- * returned last, or -errno.
+ * (0: it is closed). By name within a folder; @by itself is left out. At most 4096 files are
+ * tried; not below sub-folders. Returns what @fn returned last, or -errno.
  */
 int source_each_beside(struct layer *by, int (*fn)(void *arg, struct layer *source), void *arg);
 
@@ -37,7 +55,10 @@ int source_each_beside(struct layer *by, int (*fn)(void *arg, struct layer *sour
 bool source_same(const struct layer *a, const struct layer *b);
 /* source_mtime() - last modification, seconds since 1970; false: not known */
 bool source_mtime(const struct layer *l, int64_t *sec);
-/* source_changed() - report SOURCE_SHRANK or SOURCE_CHANGED if the file is not as it was opened */
+/*
+ * source_changed() - report what reading met: areas that can't be read, a file that was cut
+ * short or written to since it was opened. Each once; for every source, at the end of a run.
+ */
 void source_changed(struct layer *l);
 
 extern const struct layer_ops source_ops;

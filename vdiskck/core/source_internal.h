@@ -36,6 +36,7 @@ struct part {
 struct source {
 	struct part *part;
 	size_t n;
+	bool uneven;  /* split: some part before the last is larger than most */
 	char *dir[2]; /* its folder by the name it was opened by, and by its real path; or NULL */
 	struct places *places;
 	struct ranges lost; /* known before reading: missing parts, bad map. Sorted, disjoint. */

@@ -144,7 +144,7 @@ static int usual_size(const struct source *f, uint64_t *usual)
 
 int split_place(struct source *f, uint64_t *size)
 {
-	uint64_t usual, off = 0;
+	uint64_t usual = 0, off = 0;
 	bool larger = false;
 	int r = usual_size(f, &usual);
 
@@ -162,6 +162,7 @@ int split_place(struct source *f, uint64_t *size)
 			r = ranges_add(&f->lost, p->off + p->size, p->len - p->size, GRADE_LOST,
 				       SOURCE_PART_MISSING);
 	}
+	f->uneven = larger;
 	*size = off;
 	return r;
 }
