@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tests/lib/image.h"
+#include "vdiskck/diskmap.h"
+
+enum { KIB = 1024, MIB = 1024 * 1024 };
+
+static uint64_t total(const struct diskmap *m, enum cell_kind k)
+{
+	return diskmap_part(m, 0, 1).bytes[k];
+}
+
+static void every_byte_is_counted_once(void **state)
+{
+	struct diskmap m;
+	struct ranges bad = {0};
+
+	(void)state;
+	assert_int_equal(diskmap_init(&m, 10 * MIB), 0);
+	/* Two findings overlap, one reaches past the end of the disk. */
+	ranges_add(&bad, 2 * MIB, MIB, GRADE_DOUBTFUL, SOURCE_CHANGED);
+	ranges_add(&bad, 2 * MIB + 512, 1024, GRADE_LOST, SOURCE_UNREADABLE);
+	ranges_add(&bad, 2 * MIB + 512, 512, GRADE_LOST, SOURCE_BAD_MAP);
+	ranges_add(&bad, 10 * MIB - 512, MIB, GRADE_LOST, SOURCE_BAD_MAP);
+	assert_int_equal(diskmap_overlay(&m, &bad), 0);
+	diskmap_run(&m, 0, 5 * MIB, CELL_DATA);
+	diskmap_run(&m, 6 * MIB, 100 * MIB, CELL_ZERO);
+	assert_int_equal(diskmap_finish(&m), 0);
+
+	assert_int_equal(total(&m, CELL_LOST), 1024 + 512);
+	assert_int_equal(total(&m, CELL_DOUBTFUL), MIB - 1024);
+	assert_int_equal(total(&m, CELL_DATA), 4 * MIB);
+	assert_int_equal(total(&m, CELL_ZERO), 4 * MIB - 512);
+	assert_int_equal(total(&m, CELL_UNKNOWN), MIB);
+	assert_int_equal(ranges_bytes(&m.bad, GRADE_LOST), 1024 + 512);
+	ranges_free(&bad);
+	diskmap_free(&m);
+}
+
+static void a_piece_is_counted_by_what_could_be_read_of_it(void **state)
+{
+	struct diskmap m;
+	struct ranges bad = {0};
+	struct piece p = {.off = MIB, .len = MIB, .kind = EXTENT_DATA};
+
+	(void)state;
+	assert_int_equal(diskmap_init(&m, 4 * MIB), 0);
+	ranges_add(&bad, MIB, 4096, GRADE_LOST, SOURCE_BAD_MAP);
+	assert_int_equal(diskmap_overlay(&m, &bad), 0);
+	/* Reading finds the same loss again, one more, and a failed checksum between them. */
+	ranges_add(&p.bad, MIB + 64 * KIB, 512, GRADE_LOST, SOURCE_UNREADABLE);
+	ranges_add(&p.bad, MIB, 4096, GRADE_LOST, SOURCE_BAD_MAP);
+	ranges_add(&p.bad, MIB + 4096, 512, GRADE_DOUBTFUL, SOURCE_CHANGED);
+	assert_int_equal(diskmap_piece(&m, &p), 0);
+	assert_int_equal(diskmap_finish(&m), 0);
+
+	assert_int_equal(total(&m, CELL_LOST), 4096 + 512);
+	assert_int_equal(total(&m, CELL_DOUBTFUL), 512);
+	assert_int_equal(total(&m, CELL_DATA), MIB - 4096 - 1024);
+	assert_int_equal(total(&m, CELL_UNKNOWN), 3 * MIB);
+	assert_int_equal(m.bad.n, 3);
+	ranges_free(&p.bad);
+	ranges_free(&bad);
+	diskmap_free(&m);
+}
+
+static void one_lost_sector_shows_on_a_disk_of_exabytes(void **state)
+{
+	struct diskmap m;
+	struct cell c;
+
+	(void)state;
+	assert_int_equal(diskmap_init(&m, UINT64_MAX), 0);
+	assert_true(m.n <= DISKMAP_CELLS);
+	diskmap_run(&m, 0, UINT64_MAX, CELL_ZERO);
+	diskmap_run(&m, UINT64_MAX - 511, 511, CELL_LOST);
+	c = diskmap_part(&m, 511, 512);
+	assert_int_equal(cell_shown(&c), CELL_LOST);
+	c = diskmap_part(&m, 510, 512);
+	assert_int_equal(cell_shown(&c), CELL_ZERO);
+	diskmap_free(&m);
+}
+
+static void parts_tile_a_disk_of_any_size(void **state)
+{
+	static const uint64_t size[] = {1, 511, 512, 513, 1474560, 3 * MIB + 17, 127ull << 30};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(size) / sizeof(*size); i++) {
+		struct diskmap m;
+		uint64_t next = 0, off, len;
+		size_t parts;
+
+		assert_int_equal(diskmap_init(&m, size[i]), 0);
+		parts = m.n < 100 ? m.n : 100;
+		for (size_t k = 0; k < parts; k++) {
+			diskmap_bounds(&m, k, parts, &off, &len);
+			assert_int_equal(off, next);
+			assert_true(len > 0);
+			next = off + len;
+		}
+		assert_int_equal(next, size[i]);
+		diskmap_free(&m);
+	}
+}
+
+static char *printed(const struct diskmap *m, unsigned columns, bool unicode)
+{
+	char *text = NULL;
+	size_t len;
+	FILE *f = open_memstream(&text, &len);
+
+	diskmap_print(f, m, columns, unicode, false);
+	fclose(f);
+	return text;
+}
+
+static void lines_fit_the_terminal_and_ascii_is_ascii(void **state)
+{
+	struct diskmap m;
+	char *text;
+
+	(void)state;
+	assert_int_equal(diskmap_init(&m, 64 * MIB), 0);
+	diskmap_run(&m, 0, 32 * MIB, CELL_DATA);
+	diskmap_run(&m, 32 * MIB, MIB, CELL_LOST);
+	for (unsigned columns = 29; columns < 300; columns += 27) {
+		size_t longest = 0, lines = 0;
+		char *next;
+
+		text = printed(&m, columns, false);
+		for (char *p = text; *p; p = next + 1, lines++) {
+			next = strchr(p, '\n');
+			/* The legend may wrap, rows may not. */
+			if (strspn(p + 12, "#+.X!?") >= 16 && (size_t)(next - p) > longest)
+				longest = (size_t)(next - p);
+		}
+		assert_in_range(longest, 28, columns);
+		assert_int_equal(lines, 1 + 8 + 1);
+		for (char *p = text; *p; p++)
+			assert_true(*p == '\n' || (*p >= ' ' && *p < 0x7f));
+		free(text);
+	}
+	text = printed(&m, 80, true);
+	assert_non_null(strstr(text, "█"));
+	assert_non_null(strstr(text, "X lost 1 MiB"));
+	assert_non_null(strstr(text, "? not examined 31 MiB"));
+	assert_null(strstr(text, "doubtful"));
+	free(text);
+	diskmap_free(&m);
+}
+
+static void an_empty_disk_has_no_map(void **state)
+{
+	struct diskmap m;
+	char *text;
+
+	(void)state;
+	assert_int_equal(diskmap_init(&m, 0), 0);
+	diskmap_run(&m, 0, 512, CELL_DATA);
+	text = printed(&m, 80, true);
+	assert_string_equal(text, "");
+	free(text);
+	diskmap_free(&m);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(every_byte_is_counted_once),
+		cmocka_unit_test(a_piece_is_counted_by_what_could_be_read_of_it),
+		cmocka_unit_test(one_lost_sector_shows_on_a_disk_of_exabytes),
+		cmocka_unit_test(parts_tile_a_disk_of_any_size),
+		cmocka_unit_test(lines_fit_the_terminal_and_ascii_is_ascii),
+		cmocka_unit_test(an_empty_disk_has_no_map),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
