@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "vdiskck/case.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "vdiskck/core/text.h"
+
+enum { NAME = 64 };
+
+struct case_dir {
+	struct session *s;
+	char *path; /* as the user named it, for messages */
+	int fd;	    /* files are opened beneath it, wherever the path leads later */
+	FILE *log;
+	FILE *file; /* begun and not yet committed, or NULL */
+	char name[NAME], part[NAME];
+};
+
+/* 0 when nothing lies in the folder @fd. */
+static int is_empty(int fd)
+{
+	int copy = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), r = 0;
+	DIR *d = copy < 0 ? NULL : fdopendir(copy);
+	struct dirent *e;
+
+	if (!d) {
+		r = -errno;
+		if (copy >= 0)
+			close(copy);
+		return r;
+	}
+	errno = 0;
+	while (!r && (e = readdir(d)))
+		if (strcmp(e->d_name, ".") && strcmp(e->d_name, ".."))
+			r = -ENOTEMPTY;
+	if (!r && errno)
+		r = -errno;
+	closedir(d);
+	return r;
+}
+
+/* A file that did not exist, never through a link that somebody left there. */
+static FILE *create(int dir, const char *name, int flags)
+{
+	int fd = openat(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC | flags,
+			0666);
+	FILE *f = fd < 0 ? NULL : fdopen(fd, "w");
+
+	if (!f && fd >= 0)
+		close(fd);
+	return f;
+}
+
+static int open_folder(struct case_dir *c)
+{
+	int r;
+
+	if (mkdir(c->path, 0777) && errno != EEXIST)
+		return session_err(c->s, -errno, "%s: can't make the case folder", c->path);
+	c->fd = open(c->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (c->fd < 0)
+		return session_err(c->s, -errno, "%s", c->path);
+	r = is_empty(c->fd);
+	if (r == -ENOTEMPTY)
+		session_err(c->s, 0, "%s: the folder is not empty; name a new one with -o",
+			    c->path);
+	else if (r)
+		session_err(c->s, r, "%s", c->path);
+	if (r)
+		return r;
+	c->log = create(c->fd, "run.log", O_APPEND);
+	if (!c->log)
+		return session_err(c->s, -errno, "%s/run.log", c->path);
+	setvbuf(c->log, NULL, _IOLBF, 0);
+	return 0;
+}
+
+int case_create(struct session *s, const char *path, struct case_dir **to)
+{
+	struct case_dir *c = calloc(1, sizeof(*c));
+	int r = -ENOMEM;
+
+	*to = NULL;
+	if (!c)
+		return session_err(s, r, "%s", path);
+	c->s = s;
+	c->fd = -1;
+	c->path = strdup(path);
+	r = c->path ? open_folder(c) : session_err(s, -ENOMEM, "%s", path);
+	if (r)
+		case_close(c);
+	else
+		*to = c;
+	return r;
+}
+
+void case_close(struct case_dir *c)
+{
+	if (!c)
+		return;
+	case_drop(c);
+	if (c->log)
+		fclose(c->log);
+	if (c->fd >= 0)
+		close(c->fd);
+	free(c->path);
+	free(c);
+}
+
+FILE *case_file(struct case_dir *c, const char *name)
+{
+	snprintf(c->name, sizeof(c->name), "%s", name);
+	snprintf(c->part, sizeof(c->part), ".%.50s.part", name);
+	c->file = create(c->fd, c->part, 0);
+	if (!c->file)
+		session_err(c->s, -errno, "%s/%s", c->path, name);
+	return c->file;
+}
+
+int case_commit(struct case_dir *c)
+{
+	int r = 0;
+
+	/* A write that failed earlier may have left no errno: the usual reason is a full disk. */
+	errno = 0;
+	if (fflush(c->file) || ferror(c->file))
+		r = errno ? -errno : -ENOSPC;
+	else if (fsync(fileno(c->file)) && errno != EINVAL && errno != EROFS)
+		r = -errno;
+	if (fclose(c->file) && !r)
+		r = -errno;
+	c->file = NULL;
+	if (!r && renameat(c->fd, c->part, c->fd, c->name))
+		r = -errno;
+	if (r) {
+		unlinkat(c->fd, c->part, 0);
+		session_err(c->s, r, "%s/%s could not be written", c->path, c->name);
+	}
+	return r;
+}
+
+void case_drop(struct case_dir *c)
+{
+	if (!c->file)
+		return;
+	fclose(c->file);
+	c->file = NULL;
+	unlinkat(c->fd, c->part, 0);
+}
+
+void case_log(struct case_dir *c, const char *fmt, ...)
+{
+	char when[TIME_TEXT];
+	va_list ap;
+
+	fprintf(c->log, "%s ", time_text((int64_t)time(NULL), 0, when));
+	va_start(ap, fmt);
+	vfprintf(c->log, fmt, ap);
+	va_end(ap);
+	fputc('\n', c->log);
+}
