@@ -55,26 +55,33 @@ static bool clip(const struct diskmap *m, uint64_t off, uint64_t *len)
 	return *len != 0;
 }
 
-/* Append the parts of @r that lie outside @holes (sorted, no overlaps) and behind @from. */
+/*
+ * The next stretch of [*off, end) outside @holes (sorted, no overlaps): moves *off to its start
+ * and returns its length, 0 at the end. *i is ranges_find(holes, *off) at first.
+ */
+static uint64_t gap_next(const struct ranges *holes, size_t *i, uint64_t *off, uint64_t end)
+{
+	for (; *off < end && *i < holes->n && holes->v[*i].off < end; ++*i) {
+		const struct range *h = &holes->v[*i];
+
+		if (h->off > *off)
+			return h->off - *off;
+		if (h->off + h->len > *off)
+			*off = h->off + h->len;
+	}
+	return *off < end ? end - *off : 0;
+}
+
+/* Append the parts of @r that lie outside @holes and behind @from. */
 static int add_outside(struct ranges *to, const struct range *r, uint64_t from,
 		       const struct ranges *holes)
 {
-	uint64_t off = r->off > from ? r->off : from, end = r->off + r->len;
-	size_t i = holes ? ranges_find(holes, off) : 0;
+	uint64_t off = r->off > from ? r->off : from, end = r->off + r->len, n;
+	size_t i = ranges_find(holes, off);
 	int err = 0;
 
-	while (!err && off < end) {
-		uint64_t stop = end, next = end;
-
-		if (holes && i < holes->n && holes->v[i].off < end) {
-			stop = holes->v[i].off > off ? holes->v[i].off : off;
-			next = holes->v[i].off + holes->v[i].len;
-			i++;
-		}
-		if (stop > off)
-			err = ranges_add(to, off, stop - off, r->grade, r->why);
-		off = next;
-	}
+	for (; !err && (n = gap_next(holes, &i, &off, end)); off += n)
+		err = ranges_add(to, off, n, r->grade, r->why);
 	return err;
 }
 
@@ -100,10 +107,11 @@ static int flatten(const struct diskmap *m, const struct ranges *sorted, enum gr
 static int normalise(const struct diskmap *m, struct ranges *r)
 {
 	struct ranges lost = {0}, all = {0};
+	const struct ranges none = {0};
 	int err;
 
 	ranges_sort(r);
-	err = flatten(m, r, GRADE_LOST, NULL, &lost);
+	err = flatten(m, r, GRADE_LOST, &none, &lost);
 	if (!err)
 		err = ranges_append(&all, &lost);
 	if (!err)
@@ -138,57 +146,25 @@ int diskmap_overlay(struct diskmap *m, const struct ranges *bad)
 
 void diskmap_run(struct diskmap *m, uint64_t off, uint64_t len, enum cell_kind kind)
 {
-	uint64_t end;
-	size_t i;
+	uint64_t end, n;
+	size_t i = ranges_find(&m->over, off);
 
 	if (!clip(m, off, &len))
 		return;
-	end = off + len;
-	for (i = ranges_find(&m->over, off); off < end; i++) {
-		uint64_t stop = end, next = end;
-
-		if (i < m->over.n && m->over.v[i].off < end) {
-			stop = m->over.v[i].off;
-			next = stop + m->over.v[i].len;
-		}
-		if (stop > off)
-			paint(m, off, stop - off, kind);
-		off = next;
-	}
+	for (end = off + len; (n = gap_next(&m->over, &i, &off, end)); off += n)
+		paint(m, off, n, kind);
 }
 
-int diskmap_piece(struct diskmap *m, struct piece *p)
+/* What map() says of [off, end) of @l, outside @bad, which is counted already. */
+static int add_mapped(struct diskmap *m, struct layer *l, uint64_t off, uint64_t end,
+		      const struct ranges *bad)
 {
-	uint64_t off = p->off, end = p->off + p->len;
-	int r = normalise(m, &p->bad);
-
-	if (r)
-		return r;
-	if (p->kind != EXTENT_DATA && !p->bad.n) {
-		diskmap_run(m, off, p->len, p->kind == EXTENT_LOST ? CELL_LOST : CELL_ZERO);
-		return 0;
-	}
-	for (size_t i = 0; i < p->bad.n; i++) {
-		const struct range *b = &p->bad.v[i];
-
-		if (b->off > off)
-			diskmap_run(m, off, b->off - off, CELL_DATA);
-		diskmap_run(m, b->off, b->len, kind_of(b->grade));
-		off = b->off + b->len;
-	}
-	if (off < end)
-		diskmap_run(m, off, end - off, CELL_DATA);
-	return ranges_append(&m->bad, &p->bad);
-}
-
-int diskmap_scan(struct diskmap *m, struct layer *l)
-{
-	uint64_t off = 0;
 	int r = 0;
 
-	while (!r && off < l->size) {
+	while (!r && off < end) {
 		struct extent run;
-		uint64_t end;
+		uint64_t stop, n, at = off;
+		size_t i = ranges_find(bad, at);
 
 		if (session_stopped(l->s))
 			return -EINTR;
@@ -196,18 +172,42 @@ int diskmap_scan(struct diskmap *m, struct layer *l)
 		r = layer_resolve(l, off, &run);
 		if (r)
 			break;
-		end = run.off + run.len;
-		if (end <= off || end > l->size)
-			end = end <= off ? off + 1 : l->size;
-		diskmap_run(m, off, end - off,
-			    run.kind == EXTENT_DATA   ? CELL_DATA
-			    : run.kind == EXTENT_LOST ? CELL_LOST
-						      : CELL_ZERO);
-		if (run.kind == EXTENT_LOST)
-			r = ranges_add(&m->bad, off, end - off, GRADE_LOST, run.why);
-		off = end;
+		stop = run.off + run.len;
+		stop = stop <= off ? off + 1 : stop > end ? end : stop;
+		for (; (n = gap_next(bad, &i, &at, stop)); at += n) {
+			diskmap_run(m, at, n,
+				    run.kind == EXTENT_DATA   ? CELL_DATA
+				    : run.kind == EXTENT_LOST ? CELL_LOST
+							      : CELL_ZERO);
+			if (run.kind == EXTENT_LOST && !r)
+				r = ranges_add(&m->bad, at, n, GRADE_LOST, run.why);
+		}
+		off = stop;
 	}
 	return r;
+}
+
+int diskmap_piece(struct diskmap *m, struct layer *l, struct piece *p)
+{
+	int r = normalise(m, &p->bad);
+
+	if (!r)
+		r = ranges_append(&m->bad, &p->bad);
+	if (r)
+		return r;
+	for (size_t i = 0; i < p->bad.n; i++)
+		diskmap_run(m, p->bad.v[i].off, p->bad.v[i].len, kind_of(p->bad.v[i].grade));
+	/* A piece of data may hold zeros that the engine read along with it. */
+	if (p->kind == EXTENT_DATA)
+		return add_mapped(m, l, p->off, p->off + p->len, &p->bad);
+	if (p->kind == EXTENT_ZERO)
+		diskmap_run(m, p->off, p->len, CELL_ZERO);
+	return 0;
+}
+
+int diskmap_scan(struct diskmap *m, struct layer *l)
+{
+	return add_mapped(m, l, 0, l->size, &m->over);
 }
 
 int diskmap_finish(struct diskmap *m)

@@ -48,8 +48,8 @@ void diskmap_free(struct diskmap *m);
 int diskmap_overlay(struct diskmap *m, const struct ranges *bad);
 /* diskmap_run() - [off, off + len) is of @kind where no overlay says otherwise */
 void diskmap_run(struct diskmap *m, uint64_t off, uint64_t len, enum cell_kind kind);
-/* diskmap_piece() - the same for a piece that the engine delivered, with what it could not read */
-int diskmap_piece(struct diskmap *m, struct piece *p);
+/* diskmap_piece() - the same for a piece of @l that the engine delivered; 0, -EINTR or -ENOMEM */
+int diskmap_piece(struct diskmap *m, struct layer *l, struct piece *p);
 /* diskmap_scan() - all of @l by map() alone; 0, -EINTR when stopped, -ENOMEM */
 int diskmap_scan(struct diskmap *m, struct layer *l);
 /* diskmap_finish() - after the last run: m->bad is then all that is lost or doubtful, sorted */

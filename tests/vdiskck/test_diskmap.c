@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "formats/drivers.h"
 #include "tests/lib/image.h"
 #include "vdiskck/diskmap.h"
 
@@ -41,8 +42,10 @@ static void a_piece_is_counted_by_what_could_be_read_of_it(void **state)
 	struct diskmap m;
 	struct ranges bad = {0};
 	struct piece p = {.off = MIB, .len = MIB, .kind = EXTENT_DATA};
+	struct image *img = image_new(4 * MIB);
 
 	(void)state;
+	image_open(img, &raw_ops);
 	assert_int_equal(diskmap_init(&m, 4 * MIB), 0);
 	ranges_add(&bad, MIB, 4096, GRADE_LOST, SOURCE_BAD_MAP);
 	assert_int_equal(diskmap_overlay(&m, &bad), 0);
@@ -50,7 +53,7 @@ static void a_piece_is_counted_by_what_could_be_read_of_it(void **state)
 	ranges_add(&p.bad, MIB + 64 * KIB, 512, GRADE_LOST, SOURCE_UNREADABLE);
 	ranges_add(&p.bad, MIB, 4096, GRADE_LOST, SOURCE_BAD_MAP);
 	ranges_add(&p.bad, MIB + 4096, 512, GRADE_DOUBTFUL, SOURCE_CHANGED);
-	assert_int_equal(diskmap_piece(&m, &p), 0);
+	assert_int_equal(diskmap_piece(&m, img->top, &p), 0);
 	assert_int_equal(diskmap_finish(&m), 0);
 
 	assert_int_equal(total(&m, CELL_LOST), 4096 + 512);
@@ -58,6 +61,7 @@ static void a_piece_is_counted_by_what_could_be_read_of_it(void **state)
 	assert_int_equal(total(&m, CELL_DATA), MIB - 4096 - 1024);
 	assert_int_equal(total(&m, CELL_UNKNOWN), 3 * MIB);
 	assert_int_equal(m.bad.n, 3);
+	image_free(img);
 	ranges_free(&p.bad);
 	ranges_free(&bad);
 	diskmap_free(&m);

@@ -1,0 +1,490 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "vdiskck/report_html.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "vdiskck/core/findings.h"
+#include "vdiskck/core/text.h"
+
+enum {
+	PER_ID = 200,  /* instances of one finding in the page; report.json has all */
+	RANGES = 200,  /* lost ranges in the page; lost.map has all */
+	COLUMNS = 64,  /* of the disk map: still 4 pixels wide on a phone */
+	ROWS_MAX = 16, /* ditto: a screenful */
+	DEPTH_MAX = 32,
+};
+
+/* No colour alone carries meaning: every state is named as well. */
+static const char head_text[] =
+	"<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
+	"<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; "
+	"style-src 'unsafe-inline'\">\n"
+	"<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
+	"<meta name=\"color-scheme\" content=\"light dark\">\n<style>\n"
+	":root{--bg:#fff;--fg:#1c2126;--dim:#5b6670;--line:#d9dee3;--card:#f5f7f9;--data:#3d6fa8;"
+	"--zero:#e6eaee;--lost:#c4233f;--doubt:#b26a00;--unknown:#8a6fb0;--ok:#23794a}\n"
+	"@media (prefers-color-scheme:dark){:root{--bg:#14181c;--fg:#e3e8ec;--dim:#98a4af;"
+	"--line:#343c44;--card:#1d2328;--data:#6ea3dd;--zero:#2b333a;--lost:#ff6b80;--doubt:#f0a63c;"
+	"--unknown:#b89be0;--ok:#63c28d}}\n"
+	"*{box-sizing:border-box}\n"
+	"body{margin:0 auto;max-width:68rem;padding:1.2rem;background:var(--bg);color:var(--fg);"
+	"font:15px/1.5 system-ui,-apple-system,\"Segoe UI\",Roboto,sans-serif}\n"
+	"h1{font-size:1.35rem;margin:0 0 .8rem;overflow-wrap:anywhere}\n"
+	"h2{font-size:1.1rem;margin:2.2rem 0 .6rem;border-bottom:1px solid var(--line);"
+	"padding-bottom:.25rem}\n"
+	"h3{font-size:1rem;margin:0 0 .3rem}\n"
+	"code,.n{font-family:ui-monospace,Consolas,\"DejaVu Sans Mono\",monospace;font-size:.9em}\n"
+	"code,td,dd,.tree{overflow-wrap:anywhere}\n"
+	".n{font-variant-numeric:tabular-nums;white-space:nowrap}\n"
+	".dim{color:var(--dim)}\np{margin:.4rem 0}\n"
+	".verdict{border-left:.5rem solid var(--c);background:var(--card);padding:.8rem 1rem}\n"
+	".verdict b{color:var(--c);text-transform:uppercase;letter-spacing:.04em}\n"
+	".verdict p{font-size:1.05rem;overflow-wrap:anywhere}\n"
+	".intact{--c:var(--ok)}.blemish,.blemished{--c:var(--doubt)}"
+	".damage,.damaged{--c:var(--lost)}.undecided{--c:var(--unknown)}.info{--c:var(--dim)}\n"
+	".chip{display:inline-block;border:1px solid var(--c);color:var(--c);border-radius:.6rem;"
+	"padding:0 .5rem;font-size:.8rem;margin-right:.4rem;white-space:nowrap}\n"
+	"article{border:1px solid var(--line);border-left:.25rem solid var(--c);"
+	"margin:.8rem 0;padding:.7rem .9rem}\n"
+	"table{border-collapse:collapse;width:100%}\n"
+	"th,td{text-align:left;vertical-align:top;padding:.3rem .8rem .3rem 0;"
+	"border-top:1px solid var(--line)}\n"
+	"th{font-weight:600;color:var(--dim);font-size:.85rem}\n"
+	"tr:first-child>th,.kv tr:first-child>td{border-top:0}\n"
+	".kv{width:auto}.kv th{white-space:nowrap}\n"
+	".addr{list-style:none;margin:0;padding:0}\n"
+	".tree{list-style:none;margin:0;padding:0}\n"
+	".tree li{margin:.35rem 0 .35rem calc(var(--d)*1.4rem);border:1px solid var(--line);"
+	"background:var(--card);padding:.35rem .7rem}\n"
+	".tree summary{cursor:pointer}.tree .kv{margin:.3rem 0 0 1rem;width:calc(100% - 1rem)}\n"
+	".row{display:flex;align-items:center;gap:.6rem;margin:1px 0}\n"
+	".row span{flex:0 0 5.2rem;text-align:right;font-size:.8rem;color:var(--dim)}\n"
+	".row svg{flex:1;min-width:0;height:1.15rem}\n"
+	".k0{fill:var(--zero)}.k1{fill:var(--data)}.k2{fill:var(--unknown)}.k3{fill:var(--doubt)}"
+	".k4{fill:var(--lost)}.s1{opacity:.35}.s2{opacity:.55}.s3{opacity:.78}\n"
+	".legend{display:flex;flex-wrap:wrap;gap:.3rem 1.3rem;margin:.6rem 0}\n"
+	".legend svg{width:.9rem;height:.9rem;vertical-align:-.1rem;margin-right:.3rem}\n"
+	"@media (max-width:44rem){body{padding:.8rem}.wide thead{display:none}"
+	".wide tr{display:block;border-top:1px solid var(--line);padding:.4rem 0}"
+	".wide td{display:block;border:0;padding:.1rem 0}"
+	".wide td[data-l]:not(:empty)::before{content:attr(data-l);display:block;color:var(--dim);"
+	"font-size:.8rem}.kv th{white-space:normal}"
+	".tree li{margin-left:calc(var(--d)*.6rem)}.row span{flex-basis:3.9rem;font-size:.7rem}"
+	".n{white-space:normal}}\n"
+	"@media print{:root{--bg:#fff;--fg:#000;--dim:#444;--card:#fff;--line:#bbb;--data:#3d6fa8;"
+	"--zero:#e6eaee;--lost:#c4233f;--doubt:#b26a00;--unknown:#8a6fb0;--ok:#23794a}"
+	"body{font-size:10pt;max-width:none;padding:0}svg,.verdict{print-color-adjust:exact;"
+	"-webkit-print-color-adjust:exact}tr,.tree li,.row{break-inside:avoid}"
+	"h2,h3{break-after:avoid}}\n</style>\n";
+
+/* Safe as text and inside quotes; what would move or reorder text is shown as \xHH. */
+static void text_put(FILE *f, const char *s)
+{
+	while (*s) {
+		size_t len = strcspn(s, "\\&<>\"'");
+		char buf[1024];
+
+		if (!len) {
+			fputs(*s == '&'	   ? "&amp;"
+			      : *s == '<'  ? "&lt;"
+			      : *s == '>'  ? "&gt;"
+			      : *s == '"'  ? "&quot;"
+			      : *s == '\'' ? "&#39;"
+					   : "\\",
+			      f);
+			s++;
+			continue;
+		}
+		/* A long stretch goes in pieces; one that would cut a character is shortened. */
+		if (len > 200) {
+			len = 200;
+			while (len > 196 && (s[len] & 0xc0) == 0x80)
+				len--;
+		}
+		fputs(name_escape(s, len, buf, sizeof(buf)), f);
+		s += len;
+	}
+}
+
+static const char *get(const struct json *obj, const char *key)
+{
+	struct json *v = js_get(obj, key);
+	const char *text = v ? js_text(v) : NULL;
+
+	return text ? text : "";
+}
+
+static uint64_t get_u64(const struct json *obj, const char *key)
+{
+	uint64_t v = 0;
+
+	js_to_u64(js_get(obj, key), &v);
+	return v;
+}
+
+/* "0x60c, 4 B" */
+static void range_put(FILE *f, uint64_t off, uint64_t len)
+{
+	char size[SIZE_TEXT];
+
+	fprintf(f, "<span class=\"n\">0x%" PRIx64 "</span>", off);
+	if (len)
+		fprintf(f, ", %s", size_text(len, size));
+}
+
+static void row_put(FILE *f, const char *key, const char *value)
+{
+	fputs("<tr><th>", f);
+	text_put(f, key);
+	fputs("</th><td>", f);
+	text_put(f, value);
+	fputs("</td></tr>\n", f);
+}
+
+/* A fact of a layer or of the run, as a row; what is nested is shown as JSON. */
+static void fact_put(void *arg, const char *key, struct json *v)
+{
+	static const char *const shown[] = {"record", "layer", "kind", "size", "of"};
+	char size[SIZE_TEXT], text[64];
+	uint64_t n;
+
+	for (size_t i = 0; i < sizeof(shown) / sizeof(*shown); i++)
+		if (!strcmp(key, shown[i]))
+			return;
+	if (js_kind(v) == JSON_NUMBER && js_to_u64(v, &n) && n >= 4096) {
+		snprintf(text, sizeof(text), "%" PRIu64 " (%s)", n, size_text(n, size));
+		row_put(arg, key, text);
+	} else if (js_kind(v) == JSON_OBJECT || js_kind(v) == JSON_ARRAY) {
+		row_put(arg, key, js_line(v));
+	} else {
+		row_put(arg, key, js_text(v) ? js_text(v) : "");
+	}
+}
+
+static void fact_count(void *arg, const char *key, struct json *v)
+{
+	(void)key;
+	(void)v;
+	++*(size_t *)arg;
+}
+
+static void layer_put(FILE *f, struct json *l, unsigned depth)
+{
+	char size[SIZE_TEXT];
+	size_t facts = 0;
+
+	js_each(l, fact_count, &facts);
+	fprintf(f, "<li style=\"--d:%u\"><details><summary><b>", depth);
+	text_put(f, get(l, "layer"));
+	fputs("</b> <span class=\"dim\">", f);
+	text_put(f, get(l, "kind"));
+	fprintf(f, ", %s</span>", size_text(get_u64(l, "size"), size));
+	fputs("</summary>\n<table class=\"kv\">\n", f);
+	js_each(l, fact_put, f);
+	fputs("</table></details></li>\n", f);
+}
+
+/* Each layer below the one that it is "of". No recursion: what stands where is only a claim. */
+static void stack_put(FILE *f, struct json *layers)
+{
+	size_t n = js_len(layers);
+	unsigned *depth = calloc(n ? n : 1, sizeof(*depth));
+
+	fputs("<h2>The stack</h2>\n<p class=\"dim\">From the image file up. A layer opens to show "
+	      "what it states about itself.</p>\n<ul class=\"tree\">\n",
+	      f);
+	for (size_t i = 0; depth && i < n; i++) {
+		struct json *l = js_at(layers, i);
+		const char *of = get(l, "of");
+
+		for (size_t k = i; k-- > 0 && *of && !depth[i];)
+			if (!strcmp(get(js_at(layers, k), "layer"), of))
+				depth[i] = depth[k] + 1;
+		layer_put(f, l, depth[i] < DEPTH_MAX ? depth[i] : DEPTH_MAX);
+	}
+	fputs("</ul>\n", f);
+	free(depth);
+}
+
+/* Cells of one row that look alike become one rectangle with one explanation. */
+static size_t svg_run(FILE *f, const struct diskmap *m, size_t i, size_t row_end, size_t parts)
+{
+	struct cell sum = diskmap_part(m, i, parts);
+	enum cell_kind k = cell_shown(&sum);
+	unsigned share = k == CELL_DATA ? cell_share(&sum) : 0;
+	uint64_t off, len, end;
+	char from[SIZE_TEXT], size[SIZE_TEXT];
+	size_t next = i + 1;
+
+	diskmap_bounds(m, i, parts, &off, &len);
+	end = off + len;
+	for (; next < row_end; next++) {
+		struct cell c = diskmap_part(m, next, parts);
+
+		if (cell_shown(&c) != k || (k == CELL_DATA && cell_share(&c) != share))
+			break;
+		diskmap_bounds(m, next, parts, &off, &len);
+		end = off + len;
+		for (int kind = 0; kind < CELL_KINDS; kind++)
+			sum.bytes[kind] += c.bytes[kind];
+	}
+	diskmap_bounds(m, i, parts, &off, &len);
+	fprintf(f,
+		"<rect class=\"k%d%s\" x=\"%zu\" width=\"%zu\" height=\"1\"><title>0x%" PRIx64
+		" (%s), %s:",
+		k,
+		share == 1   ? " s1"
+		: share == 2 ? " s2"
+		: share == 3 ? " s3"
+			     : "",
+		i % COLUMNS, next - i, off, size_text(off, from), size_text(end - off, size));
+	for (int kind = CELL_KINDS; kind-- > 0;)
+		if (sum.bytes[kind])
+			fprintf(f, " %s %s", cell_name((enum cell_kind)kind),
+				size_text(sum.bytes[kind], size));
+	fputs("</title></rect>", f);
+	return next;
+}
+
+static void map_put(FILE *f, const struct report *r)
+{
+	const struct diskmap *m = r->map;
+	size_t parts = m->n < COLUMNS * ROWS_MAX ? m->n : COLUMNS * ROWS_MAX;
+	struct cell all = diskmap_part(m, 0, 1);
+	char size[SIZE_TEXT];
+
+	fputs("<h2>The disk</h2>\n<p class=\"dim\">What the machine sees as its disk: layer <code>",
+	      f);
+	text_put(f, r->disk);
+	fprintf(f, "</code>, %s. Each cell shows the worst that lies in it.</p>\n",
+		size_text(m->size, size));
+	for (size_t i = 0; i < parts;) {
+		size_t end = i + COLUMNS < parts ? i + COLUMNS : parts;
+		uint64_t off, len;
+
+		diskmap_bounds(m, i, parts, &off, &len);
+		fprintf(f,
+			"<div class=\"row\"><span>%s</span><svg viewBox=\"0 0 %d 1\" "
+			"preserveAspectRatio=\"none\" role=\"img\">",
+			size_text(off, size), COLUMNS);
+		while (i < end)
+			i = svg_run(f, m, i, end, parts);
+		fputs("</svg></div>\n", f);
+	}
+	fputs("<div class=\"legend\">", f);
+	for (int k = 0; k < CELL_KINDS; k++)
+		if (all.bytes[k])
+			fprintf(f,
+				"<span><svg viewBox=\"0 0 1 1\"><rect class=\"k%d\" width=\"1\" "
+				"height=\"1\"/></svg>%s, %s</span>\n",
+				k, cell_name((enum cell_kind)k), size_text(all.bytes[k], size));
+	fputs("</div>\n", f);
+}
+
+static void bad_put(FILE *f, const struct diskmap *m)
+{
+	size_t n = m->bad.n < RANGES ? m->bad.n : RANGES;
+
+	if (!n)
+		return;
+	fputs("<h3>Lost and doubtful bytes of the disk</h3>\n<table class=\"wide\"><thead><tr>"
+	      "<th>from</th><th>length</th><th>state</th><th>because of</th></tr></thead>\n<tbody>\n",
+	      f);
+	for (size_t i = 0; i < n; i++) {
+		const struct range *b = &m->bad.v[i];
+		char from[SIZE_TEXT], size[SIZE_TEXT];
+
+		fprintf(f,
+			"<tr><td data-l=\"from\"><span class=\"n\">0x%" PRIx64
+			"</span> (%s)</td><td data-l=\"length\">%s</td><td data-l=\"state\">%s</td>"
+			"<td data-l=\"because of\"><a href=\"#%s\">%s</a></td></tr>\n",
+			b->off, size_text(b->off, from), size_text(b->len, size),
+			b->grade == GRADE_LOST ? "lost" : "doubtful", finding_name(b->why),
+			finding_name(b->why));
+	}
+	fputs("</tbody></table>\n", f);
+	if (m->bad.n > n)
+		fprintf(f, "<p class=\"dim\">%zu more are in <code>lost.map</code>.</p>\n",
+			m->bad.n - n);
+}
+
+static void where_put(FILE *f, struct json *finding)
+{
+	struct json *where = js_get(finding, "where");
+	size_t n = where ? js_len(where) : 0;
+
+	fputs("<ul class=\"addr\">", f);
+	for (size_t i = 0; i < n; i++) {
+		struct json *w = js_at(where, i);
+
+		fputs("<li><code>", f);
+		text_put(f, get(w, "layer"));
+		fputs("</code> ", f);
+		range_put(f, get_u64(w, "offset"), get_u64(w, "length"));
+		fputs("</li>", f);
+	}
+	fputs("</ul>", f);
+}
+
+static void lost_put(FILE *f, struct json *finding, const char *key, const char *word)
+{
+	struct json *lost = js_get(finding, key);
+	size_t n = lost ? js_len(lost) : 0;
+
+	for (size_t i = 0; i < n; i++) {
+		struct json *w = js_at(lost, i);
+
+		fprintf(f, "<div>%s: <code>", word);
+		text_put(f, get(w, "layer"));
+		fputs("</code> ", f);
+		range_put(f, get_u64(w, "offset"), get_u64(w, "length"));
+		fputs("</div>", f);
+	}
+}
+
+static void instance_put(FILE *f, struct json *finding)
+{
+	fputs("<tr><td>", f);
+	text_put(f, get(finding, "message"));
+	lost_put(f, finding, "lost", "lost");
+	lost_put(f, finding, "doubtful", "doubtful");
+	fputs("</td><td data-l=\"where it is written\">", f);
+	where_put(f, finding);
+	fputs("</td><td data-l=\"stored\">", f);
+	text_put(f, get(finding, "stored"));
+	fputs("</td><td data-l=\"expected\">", f);
+	text_put(f, get(finding, "expected"));
+	fputs("</td></tr>\n", f);
+}
+
+static const char *severity_class(enum severity s)
+{
+	return s == UNDECIDED ? "undecided" : severity_name(s);
+}
+
+/* All findings of the id that finding @first is the first of. */
+static void group_put(FILE *f, struct json *findings, const size_t *next, size_t first)
+{
+	const char *id = get(js_at(findings, first), "id");
+	enum finding_id known = finding_lookup(id);
+	size_t n = 0, shown = 0;
+
+	for (size_t i = first; i != SIZE_MAX; i = next[i])
+		n++;
+	fprintf(f, "<article class=\"%s\" id=\"",
+		severity_class(known < FINDING_COUNT ? finding_severity(known) : INFO));
+	text_put(f, id);
+	fputs("\"><h3>", f);
+	if (known < FINDING_COUNT)
+		fprintf(f, "<span class=\"chip\">%s</span>",
+			severity_class(finding_severity(known)));
+	text_put(f, id);
+	fprintf(f, " <span class=\"dim\">&times; %zu</span></h3>\n", n);
+	if (known < FINDING_COUNT) {
+		fputs("<p>", f);
+		text_put(f, finding_meaning(known));
+		fputs(".<br><b>What to do:</b> ", f);
+		text_put(f, finding_advice(known));
+		fputs(".</p>\n", f);
+	}
+	fputs("<table class=\"wide\"><thead><tr><th>what</th><th>where it is written</th>"
+	      "<th>stored</th><th>expected</th></tr></thead>\n<tbody>\n",
+	      f);
+	for (size_t i = first; i != SIZE_MAX && shown < PER_ID; i = next[i], shown++)
+		instance_put(f, js_at(findings, i));
+	fputs("</tbody></table>\n", f);
+	if (n > shown)
+		fprintf(f, "<p class=\"dim\">%zu more are in <code>report.json</code>.</p>\n",
+			n - shown);
+	fputs("</article>\n", f);
+}
+
+static void findings_put(FILE *f, const struct report *r)
+{
+	size_t n = js_len(r->findings);
+	size_t *next = malloc((n ? n : 1) * sizeof(*next));
+	bool *first = calloc(n ? n : 1, sizeof(*first));
+	size_t last[FINDING_COUNT];
+
+	fputs("<h2 id=\"findings\">Findings</h2>\n", f);
+	if (!n)
+		fputs("<p>None.</p>\n", f);
+	memset(last, 0xff, sizeof(last));
+	for (size_t i = 0; next && first && i < n; i++) {
+		enum finding_id id = finding_lookup(get(js_at(r->findings, i), "id"));
+
+		next[i] = SIZE_MAX;
+		first[i] = id == FINDING_COUNT || last[id] == SIZE_MAX;
+		if (!first[i])
+			next[last[id]] = i;
+		if (id < FINDING_COUNT)
+			last[id] = i;
+	}
+	for (size_t i = 0; next && first && i < n; i++)
+		if (first[i])
+			group_put(f, r->findings, next, i);
+	if (r->findings_unkept)
+		fprintf(f,
+			"<p>%" PRIu64 " further findings are only counted: there were too many."
+			"</p>\n",
+			r->findings_unkept);
+	free(next);
+	free(first);
+}
+
+static void size_row(FILE *f, const char *what, uint64_t bytes)
+{
+	char size[SIZE_TEXT];
+
+	fprintf(f,
+		"<tr><th>%s</th><td class=\"n\">%s <span class=\"dim\">%" PRIu64
+		"</span></td></tr>\n",
+		what, size_text(bytes, size), bytes);
+}
+
+static void coverage_put(FILE *f, const struct report *r)
+{
+	struct cell all = diskmap_part(r->map, 0, 1);
+
+	fputs("<h2>What was examined</h2>\n<table class=\"kv\">\n", f);
+	size_row(f, "the disk", r->map->size);
+	size_row(f, r->read_all ? "data, read" : "data, mapped but not read", all.bytes[CELL_DATA]);
+	size_row(f, "zero by the format", all.bytes[CELL_ZERO]);
+	size_row(f, "lost", all.bytes[CELL_LOST]);
+	size_row(f, "doubtful", all.bytes[CELL_DOUBTFUL]);
+	size_row(f, "not examined", all.bytes[CELL_UNKNOWN]);
+	size_row(f, "proved by a structure, checksum or tag", r->checked);
+	fputs("</table>\n<p class=\"dim\">Data that carries no checksum can be read, but nothing "
+	      "proves that it is what was written.</p>\n",
+	      f);
+}
+
+void report_html(FILE *f, const struct report *r)
+{
+	fputs(head_text, f);
+	fputs("<title>", f);
+	text_put(f, r->image);
+	fprintf(f, ": %s</title>\n</head>\n<body>\n<header>\n<h1>", r->verdict);
+	text_put(f, r->image);
+	fprintf(f, "</h1>\n<div class=\"verdict %s\"><b>%s</b>\n<p>", r->verdict, r->verdict);
+	text_put(f, r->headline);
+	fputs("</p>\n", f);
+	if (!r->complete)
+		fputs("<p><b>Incomplete:</b> the run ended before everything was examined. What is "
+		      "not listed here may still be damaged.</p>\n",
+		      f);
+	fputs("</div>\n</header>\n<main>\n", f);
+	map_put(f, r);
+	bad_put(f, r->map);
+	findings_put(f, r);
+	stack_put(f, r->layers);
+	coverage_put(f, r);
+	fputs("<h2>The run</h2>\n<table class=\"kv\">\n", f);
+	js_each(r->run, fact_put, f);
+	fputs("</table>\n</main>\n<footer><p class=\"dim\">Offsets are bytes. The same findings are "
+	      "in <code>report.json</code>, the lost bytes of the disk in <code>lost.map</code> (for "
+	      "ddrescue and its viewers).</p></footer>\n</body>\n</html>\n",
+	      f);
+}

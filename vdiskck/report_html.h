@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * report.html: one file that opens offline, without script, on any screen and on paper.
+ * It is a view of the JSON records and of the disk map; it decides nothing itself.
+ */
+#ifndef VDISKCK_REPORT_HTML_H
+#define VDISKCK_REPORT_HTML_H
+
+#include <stdio.h>
+
+#include "vdiskck/core/json.h"
+#include "vdiskck/diskmap.h"
+
+struct report {
+	const char *image;     /* as the user named it */
+	const char *verdict;   /* "damaged" ... */
+	const char *headline;  /* what broke, in a sentence or two */
+	bool complete;	       /* false: the run ended before everything was examined */
+	bool read_all;	       /* every byte was read, not only mapped */
+	struct json *layers;   /* array of layer records, lower ones before what stands on them */
+	struct json *findings; /* array of finding records, by importance */
+	uint64_t findings_unkept; /* findings that are not in @findings: there were too many */
+	struct json *run;	  /* object: facts of the run, in the order shown */
+	const struct diskmap *map;
+	const char *disk; /* the layer that @map shows */
+	uint64_t checked; /* bytes whose structure, checksum or tag was verified */
+};
+
+/*
+ * report_html() - write the page to @f; errors of @f are the caller's to see
+ * Every text is taken to be hostile and escaped, names in the layers' facts included.
+ */
+void report_html(FILE *f, const struct report *r);
+
+#endif
