@@ -9,10 +9,10 @@
 #include "vdiskck/core/text.h"
 
 enum {
-	PER_ID = 200,  /* instances of one finding in the page; report.json has all */
-	RANGES = 200,  /* lost ranges in the page; lost.map has all */
-	COLUMNS = 64,  /* of the disk map: still 4 pixels wide on a phone */
-	ROWS_MAX = 16, /* ditto: a screenful */
+	PER_GROUP = 200, /* findings of one kind in the page; report.json has all */
+	RANGES = 200,	 /* lost ranges in the page; lost.map has all */
+	COLUMNS = 64,	 /* of the disk map: still 4 pixels wide on a phone */
+	ROWS_MAX = 16,	 /* ditto: a screenful */
 	DEPTH_MAX = 32,
 };
 
@@ -310,52 +310,34 @@ static void bad_put(FILE *f, const struct diskmap *m)
 			m->bad.n - n);
 }
 
-static void where_put(FILE *f, struct json *finding)
+/* "vhd 0x3000, 512 B" */
+static void place_put(FILE *f, const struct place *p)
 {
-	struct json *where = js_get(finding, "where");
-	size_t n = where ? js_len(where) : 0;
-
-	fputs("<ul class=\"addr\">", f);
-	for (size_t i = 0; i < n; i++) {
-		struct json *w = js_at(where, i);
-
-		fputs("<li><code>", f);
-		text_put(f, get(w, "layer"));
-		fputs("</code> ", f);
-		range_put(f, get_u64(w, "offset"), get_u64(w, "length"));
-		fputs("</li>", f);
-	}
-	fputs("</ul>", f);
+	fputs("<code>", f);
+	text_put(f, p->layer);
+	fputs("</code> ", f);
+	range_put(f, p->off, p->len);
 }
 
-static void lost_put(FILE *f, struct json *finding, const char *key, const char *word)
-{
-	struct json *lost = js_get(finding, key);
-	size_t n = lost ? js_len(lost) : 0;
-
-	for (size_t i = 0; i < n; i++) {
-		struct json *w = js_at(lost, i);
-
-		fprintf(f, "<div>%s: <code>", word);
-		text_put(f, get(w, "layer"));
-		fputs("</code> ", f);
-		range_put(f, get_u64(w, "offset"), get_u64(w, "length"));
-		fputs("</div>", f);
-	}
-}
-
-static void instance_put(FILE *f, struct json *finding)
+static void instance_put(FILE *f, const struct entry *e)
 {
 	fputs("<tr><td>", f);
-	text_put(f, get(finding, "message"));
-	lost_put(f, finding, "lost", "lost");
-	lost_put(f, finding, "doubtful", "doubtful");
-	fputs("</td><td data-l=\"where it is written\">", f);
-	where_put(f, finding);
-	fputs("</td><td data-l=\"stored\">", f);
-	text_put(f, get(finding, "stored"));
+	text_put(f, e->message);
+	if (e->lost || e->doubtful) {
+		fprintf(f, "<div>%s: ", e->lost ? "lost" : "doubtful");
+		place_put(f, &(struct place){e->layer, e->off, e->len});
+		fputs("</div>", f);
+	}
+	fputs("</td><td data-l=\"where\"><ul class=\"addr\">", f);
+	for (size_t i = 0; i < e->n_where; i++) {
+		fputs("<li>", f);
+		place_put(f, &e->where[i]);
+		fputs("</li>", f);
+	}
+	fputs("</ul></td><td data-l=\"stored\">", f);
+	text_put(f, e->stored ? e->stored : "");
 	fputs("</td><td data-l=\"expected\">", f);
-	text_put(f, get(finding, "expected"));
+	text_put(f, e->expected ? e->expected : "");
 	fputs("</td></tr>\n", f);
 }
 
@@ -364,74 +346,55 @@ static const char *severity_class(enum severity s)
 	return s == UNDECIDED ? "undecided" : severity_name(s);
 }
 
-/* All findings of the id that finding @first is the first of. */
-static void group_put(FILE *f, struct json *findings, const size_t *next, size_t first)
+/* The @n findings from @e on, all of one id in one layer. */
+static void group_put(FILE *f, const struct entry *e, size_t n, uint64_t count, bool first)
 {
-	const char *id = get(js_at(findings, first), "id");
-	enum finding_id known = finding_lookup(id);
-	size_t n = 0, shown = 0;
+	const char *severity = severity_class(finding_severity(e->id));
 
-	for (size_t i = first; i != SIZE_MAX; i = next[i])
-		n++;
-	fprintf(f, "<article class=\"%s\" id=\"",
-		severity_class(known < FINDING_COUNT ? finding_severity(known) : INFO));
-	text_put(f, id);
-	fputs("\"><h3>", f);
-	if (known < FINDING_COUNT)
-		fprintf(f, "<span class=\"chip\">%s</span>",
-			severity_class(finding_severity(known)));
-	text_put(f, id);
-	fprintf(f, " <span class=\"dim\">&times; %zu</span></h3>\n", n);
-	if (known < FINDING_COUNT) {
-		fputs("<p>", f);
-		text_put(f, finding_meaning(known));
-		fputs(".<br><b>What to do:</b> ", f);
-		text_put(f, finding_advice(known));
-		fputs(".</p>\n", f);
-	}
-	fputs("<table class=\"wide\"><thead><tr><th>what</th><th>where it is written</th>"
+	fprintf(f, "<article class=\"%s\"", severity);
+	if (first)
+		fprintf(f, " id=\"%s\"", finding_name(e->id));
+	fprintf(f, "><h3><span class=\"chip\">%s</span>%s <span class=\"dim\">in ", severity,
+		finding_name(e->id));
+	text_put(f, e->layer);
+	if (count > 1)
+		fprintf(f, ", %" PRIu64 " times", count);
+	fputs("</span></h3>\n<p>", f);
+	text_put(f, finding_meaning(e->id));
+	fputs(".<br><b>What to do:</b> ", f);
+	text_put(f, finding_advice(e->id));
+	fputs(".</p>\n<table class=\"wide\"><thead><tr><th>what</th><th>where</th>"
 	      "<th>stored</th><th>expected</th></tr></thead>\n<tbody>\n",
 	      f);
-	for (size_t i = first; i != SIZE_MAX && shown < PER_ID; i = next[i], shown++)
-		instance_put(f, js_at(findings, i));
+	if (n > PER_GROUP)
+		n = PER_GROUP;
+	for (size_t i = 0; i < n; i++)
+		instance_put(f, &e[i]);
 	fputs("</tbody></table>\n", f);
-	if (n > shown)
-		fprintf(f, "<p class=\"dim\">%zu more are in <code>report.json</code>.</p>\n",
-			n - shown);
+	if (count > n)
+		fprintf(f,
+			"<p class=\"dim\">%" PRIu64 " more are in <code>report.json</code>.</p>\n",
+			count - n);
 	fputs("</article>\n", f);
 }
 
-static void findings_put(FILE *f, const struct report *r)
+static void findings_put(FILE *f, const struct collect *c)
 {
-	size_t n = js_len(r->findings);
-	size_t *next = malloc((n ? n : 1) * sizeof(*next));
-	bool *first = calloc(n ? n : 1, sizeof(*first));
-	size_t last[FINDING_COUNT];
+	bool seen[FINDING_COUNT] = {0};
 
-	fputs("<h2 id=\"findings\">Findings</h2>\n", f);
-	if (!n)
+	fputs("<h2>Findings</h2>\n", f);
+	if (!c->n)
 		fputs("<p>None.</p>\n", f);
-	memset(last, 0xff, sizeof(last));
-	for (size_t i = 0; next && first && i < n; i++) {
-		enum finding_id id = finding_lookup(get(js_at(r->findings, i), "id"));
+	for (size_t i = 0, end; i < c->n; i = end) {
+		const struct entry *e = &c->v[i];
+		const struct tally *t = collect_tally(c, e);
 
-		next[i] = SIZE_MAX;
-		first[i] = id == FINDING_COUNT || last[id] == SIZE_MAX;
-		if (!first[i])
-			next[last[id]] = i;
-		if (id < FINDING_COUNT)
-			last[id] = i;
+		for (end = i + 1; end < c->n && c->v[end].id == e->id; end++)
+			if (c->v[end].layer != e->layer)
+				break;
+		group_put(f, e, end - i, t ? t->count : end - i, !seen[e->id]);
+		seen[e->id] = true;
 	}
-	for (size_t i = 0; next && first && i < n; i++)
-		if (first[i])
-			group_put(f, r->findings, next, i);
-	if (r->findings_unkept)
-		fprintf(f,
-			"<p>%" PRIu64 " further findings are only counted: there were too many."
-			"</p>\n",
-			r->findings_unkept);
-	free(next);
-	free(first);
 }
 
 static void size_row(FILE *f, const char *what, uint64_t bytes)
@@ -463,12 +426,14 @@ static void coverage_put(FILE *f, const struct report *r)
 
 void report_html(FILE *f, const struct report *r)
 {
+	const char *verdict = verdict_name(collect_verdict(r->findings));
+
 	fputs(head_text, f);
 	fputs("<title>", f);
 	text_put(f, r->image);
-	fprintf(f, ": %s</title>\n</head>\n<body>\n<header>\n<h1>", r->verdict);
+	fprintf(f, ": %s</title>\n</head>\n<body>\n<header>\n<h1>", verdict);
 	text_put(f, r->image);
-	fprintf(f, "</h1>\n<div class=\"verdict %s\"><b>%s</b>\n<p>", r->verdict, r->verdict);
+	fprintf(f, "</h1>\n<div class=\"verdict %s\"><b>%s</b>\n<p>", verdict, verdict);
 	text_put(f, r->headline);
 	fputs("</p>\n", f);
 	if (!r->complete)
@@ -478,7 +443,7 @@ void report_html(FILE *f, const struct report *r)
 	fputs("</div>\n</header>\n<main>\n", f);
 	map_put(f, r);
 	bad_put(f, r->map);
-	findings_put(f, r);
+	findings_put(f, r->findings);
 	stack_put(f, r->layers);
 	coverage_put(f, r);
 	fputs("<h2>The run</h2>\n<table class=\"kv\">\n", f);

@@ -1,26 +1,26 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * report.html: one file that opens offline, without script, on any screen and on paper.
- * It is a view of the JSON records and of the disk map; it decides nothing itself.
+ * It is a view of the findings and of the disk map; it decides nothing itself.
  */
 #ifndef VDISKCK_REPORT_HTML_H
 #define VDISKCK_REPORT_HTML_H
 
 #include <stdio.h>
 
+#include "vdiskck/collect.h"
 #include "vdiskck/core/json.h"
 #include "vdiskck/diskmap.h"
 
 struct report {
-	const char *image;     /* as the user named it */
-	const char *verdict;   /* "damaged" ... */
-	const char *headline;  /* what broke, in a sentence or two */
-	bool complete;	       /* false: the run ended before everything was examined */
-	bool read_all;	       /* every byte was read, not only mapped */
-	struct json *layers;   /* array of layer records, lower ones before what stands on them */
-	struct json *findings; /* array of finding records, by importance */
-	uint64_t findings_unkept; /* findings that are not in @findings: there were too many */
-	struct json *run;	  /* object: facts of the run, in the order shown */
+	const char *image;    /* as the user named it */
+	const char *verdict;  /* "damaged" ... */
+	const char *headline; /* what broke, in a sentence or two */
+	bool complete;	      /* false: the run ended before everything was examined */
+	bool read_all;	      /* every byte was read, not only mapped */
+	struct json *layers;  /* array of layer records, lower ones before what stands on them */
+	const struct collect *findings; /* sorted */
+	struct json *run;		/* object: facts of the run, in the order shown */
 	const struct diskmap *map;
 	const char *disk; /* the layer that @map shows */
 	uint64_t checked; /* bytes whose structure, checksum or tag was verified */
