@@ -211,38 +211,30 @@ static void stack_put(FILE *f, struct json *layers)
 /* Cells of one row that look alike become one rectangle with one explanation. */
 static size_t svg_run(FILE *f, const struct diskmap *m, size_t i, size_t row_end, size_t parts)
 {
+	static const char *const shade[] = {"", " s1", " s2", " s3", ""};
 	struct cell sum = diskmap_part(m, i, parts);
 	enum cell_kind k = cell_shown(&sum);
 	unsigned share = k == CELL_DATA ? cell_share(&sum) : 0;
-	uint64_t off, len, end;
-	char from[SIZE_TEXT], size[SIZE_TEXT];
+	uint64_t off, len;
+	char size[SIZE_TEXT];
 	size_t next = i + 1;
 
-	diskmap_bounds(m, i, parts, &off, &len);
-	end = off + len;
 	for (; next < row_end; next++) {
 		struct cell c = diskmap_part(m, next, parts);
 
 		if (cell_shown(&c) != k || (k == CELL_DATA && cell_share(&c) != share))
 			break;
-		diskmap_bounds(m, next, parts, &off, &len);
-		end = off + len;
 		for (int kind = 0; kind < CELL_KINDS; kind++)
 			sum.bytes[kind] += c.bytes[kind];
 	}
 	diskmap_bounds(m, i, parts, &off, &len);
 	fprintf(f,
 		"<rect class=\"k%d%s\" x=\"%zu\" width=\"%zu\" height=\"1\"><title>0x%" PRIx64
-		" (%s), %s:",
-		k,
-		share == 1   ? " s1"
-		: share == 2 ? " s2"
-		: share == 3 ? " s3"
-			     : "",
-		i % COLUMNS, next - i, off, size_text(off, from), size_text(end - off, size));
+		" (%s)",
+		k, shade[share], i % COLUMNS, next - i, off, size_text(off, size));
 	for (int kind = CELL_KINDS; kind-- > 0;)
 		if (sum.bytes[kind])
-			fprintf(f, " %s %s", cell_name((enum cell_kind)kind),
+			fprintf(f, ", %s %s", cell_name((enum cell_kind)kind),
 				size_text(sum.bytes[kind], size));
 	fputs("</title></rect>", f);
 	return next;
