@@ -19,8 +19,13 @@ struct case_dir {
 	struct session *s;
 	char *path; /* as the user named it, for messages */
 	int fd;	    /* files are opened beneath it, wherever the path leads later */
+	bool made;  /* the folder was not there before */
 	FILE *log;
-	FILE *file; /* begun and not yet committed, or NULL */
+};
+
+struct case_file {
+	struct case_dir *c;
+	FILE *f;
 	char name[NAME], part[NAME];
 };
 
@@ -63,7 +68,8 @@ static int open_folder(struct case_dir *c)
 {
 	int r;
 
-	if (mkdir(c->path, 0777) && errno != EEXIST)
+	c->made = !mkdir(c->path, 0777);
+	if (!c->made && errno != EEXIST)
 		return session_err(c->s, -errno, "%s: can't make the case folder", c->path);
 	c->fd = open(c->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (c->fd < 0)
@@ -106,7 +112,6 @@ void case_close(struct case_dir *c)
 {
 	if (!c)
 		return;
-	case_drop(c);
 	if (c->log)
 		fclose(c->log);
 	if (c->fd >= 0)
@@ -115,45 +120,70 @@ void case_close(struct case_dir *c)
 	free(c);
 }
 
-FILE *case_file(struct case_dir *c, const char *name)
+void case_abandon(struct case_dir *c)
 {
-	snprintf(c->name, sizeof(c->name), "%s", name);
-	snprintf(c->part, sizeof(c->part), ".%.50s.part", name);
-	c->file = create(c->fd, c->part, 0);
-	if (!c->file)
-		session_err(c->s, -errno, "%s/%s", c->path, name);
-	return c->file;
+	unlinkat(c->fd, "run.log", 0);
+	if (c->made)
+		rmdir(c->path);
+	case_close(c);
 }
 
-int case_commit(struct case_dir *c)
+struct case_file *case_file(struct case_dir *c, const char *name)
 {
+	struct case_file *f = calloc(1, sizeof(*f));
+
+	if (!f) {
+		session_err(c->s, -ENOMEM, "%s/%s", c->path, name);
+		return NULL;
+	}
+	f->c = c;
+	snprintf(f->name, sizeof(f->name), "%s", name);
+	snprintf(f->part, sizeof(f->part), ".%.50s.part", name);
+	f->f = create(c->fd, f->part, 0);
+	if (!f->f) {
+		session_err(c->s, -errno, "%s/%s", c->path, name);
+		free(f);
+		return NULL;
+	}
+	return f;
+}
+
+FILE *case_stream(struct case_file *f)
+{
+	return f->f;
+}
+
+int case_commit(struct case_file *f)
+{
+	struct case_dir *c = f->c;
 	int r = 0;
 
 	/* A write that failed earlier may have left no errno: the usual reason is a full disk. */
 	errno = 0;
-	if (fflush(c->file) || ferror(c->file))
+	if (fflush(f->f) || ferror(f->f))
 		r = errno ? -errno : -ENOSPC;
-	else if (fsync(fileno(c->file)) && errno != EINVAL && errno != EROFS)
+	else if (fsync(fileno(f->f)) && errno != EINVAL && errno != EROFS)
 		r = -errno;
-	if (fclose(c->file) && !r)
+	if (fclose(f->f) && !r)
 		r = -errno;
-	c->file = NULL;
-	if (!r && renameat(c->fd, c->part, c->fd, c->name))
+	f->f = NULL;
+	if (!r && renameat(c->fd, f->part, c->fd, f->name))
 		r = -errno;
-	if (r) {
-		unlinkat(c->fd, c->part, 0);
-		session_err(c->s, r, "%s/%s could not be written", c->path, c->name);
-	}
+	if (r)
+		session_err(c->s, r, "%s/%s could not be written", c->path, f->name);
+	if (r)
+		unlinkat(c->fd, f->part, 0);
+	free(f);
 	return r;
 }
 
-void case_drop(struct case_dir *c)
+void case_drop(struct case_file *f)
 {
-	if (!c->file)
+	if (!f)
 		return;
-	fclose(c->file);
-	c->file = NULL;
-	unlinkat(c->fd, c->part, 0);
+	fclose(f->f);
+	unlinkat(f->c->fd, f->part, 0);
+	free(f);
 }
 
 void case_log(struct case_dir *c, const char *fmt, ...)

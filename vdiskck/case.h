@@ -11,6 +11,7 @@
 #include "vdiskck/core/session.h"
 
 struct case_dir;
+struct case_file;
 
 /*
  * case_create() - make the folder @path (its parent must exist), or take an empty one
@@ -18,21 +19,25 @@ struct case_dir;
  * Returns 0, or -errno after session_err(): -ENOTEMPTY when anything lies in it.
  */
 int case_create(struct session *s, const char *path, struct case_dir **c);
-/* case_close() - close run.log; what was not committed is gone. @c may be NULL. */
+/* case_close() - close run.log; @c may be NULL */
 void case_close(struct case_dir *c);
 
+/* case_abandon() - the run did not get as far as a case: leave no folder that was not there */
+void case_abandon(struct case_dir *c);
+
 /*
- * case_file() - begin the file @name; NULL after session_err()
- * One file at a time. It is written to a hidden name beside its own.
+ * case_file() - begin the file @name, under a hidden name beside its own
+ * Returns NULL after session_err(). case_commit() or case_drop() ends it, before case_close().
  */
-FILE *case_file(struct case_dir *c, const char *name);
+struct case_file *case_file(struct case_dir *c, const char *name);
+FILE *case_stream(struct case_file *f);
 /*
- * case_commit() - the file that case_file() began is complete: flush it, give it its name
+ * case_commit() - the file is complete: write it out and give it its name
  * Returns 0, or -errno after session_err() (-ENOSPC ...): the file is then removed.
  */
-int case_commit(struct case_dir *c);
-/* case_drop() - remove the file that case_file() began */
-void case_drop(struct case_dir *c);
+int case_commit(struct case_file *f);
+/* case_drop() - remove what was begun; @f may be NULL */
+void case_drop(struct case_file *f);
 
 /* case_log() - one line into run.log, with the time; never fails, as it only tells of the run */
 void case_log(struct case_dir *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

@@ -27,23 +27,8 @@ int diskmap_init(struct diskmap *m, uint64_t size)
 void diskmap_free(struct diskmap *m)
 {
 	free(m->cells);
-	ranges_free(&m->over);
 	ranges_free(&m->bad);
 	*m = (struct diskmap){0};
-}
-
-/* Count [off, off + len), which lies inside the disk. Linear in the cells that it touches. */
-static void paint(struct diskmap *m, uint64_t off, uint64_t len, enum cell_kind kind)
-{
-	while (len) {
-		uint64_t i = off / m->cell_len;
-		uint64_t room = m->cell_len - off % m->cell_len;
-		uint64_t n = len < room ? len : room;
-
-		m->cells[i].bytes[kind] += n;
-		off += n;
-		len -= n;
-	}
 }
 
 static bool clip(const struct diskmap *m, uint64_t off, uint64_t *len)
@@ -103,103 +88,114 @@ static int flatten(const struct diskmap *m, const struct ranges *sorted, enum gr
 	return err;
 }
 
-/* Replace @r by the same without overlaps; lost wins over doubtful. */
-static int normalise(const struct diskmap *m, struct ranges *r)
+/* m->bad := the same without overlaps; lost wins over doubtful. */
+static int normalise(struct diskmap *m, struct ranges *sorted)
 {
-	struct ranges lost = {0}, all = {0};
 	const struct ranges none = {0};
-	int err;
+	struct ranges lost = {0};
+	int err = flatten(m, sorted, GRADE_LOST, &none, &lost);
 
-	ranges_sort(r);
-	err = flatten(m, r, GRADE_LOST, &none, &lost);
 	if (!err)
-		err = ranges_append(&all, &lost);
+		err = ranges_append(&m->bad, &lost);
 	if (!err)
-		err = flatten(m, r, GRADE_DOUBTFUL, &lost, &all);
-	if (!err) {
-		struct ranges old = *r;
-
-		ranges_sort(&all);
-		*r = all;
-		all = old;
-	}
+		err = flatten(m, sorted, GRADE_DOUBTFUL, &lost, &m->bad);
+	ranges_sort(&m->bad);
 	ranges_free(&lost);
-	ranges_free(&all);
 	return err;
 }
 
-static enum cell_kind kind_of(enum grade g)
+/*
+ * What is bad was counted as data or zero before if map() knew no better, or not at all: take it
+ * from what was not counted, then from the data. Only where a cell holds bad bytes of both sorts
+ * and zeros that are no zeros can data and zero be off, and never their sum.
+ */
+static void repaint(struct cell *c, uint64_t cell_len, uint64_t n, enum cell_kind kind)
 {
-	return g == GRADE_LOST ? CELL_LOST : CELL_DOUBTFUL;
+	uint64_t known = 0;
+
+	for (int k = 0; k < CELL_KINDS; k++)
+		known += c->bytes[k];
+	c->bytes[kind] += n;
+	n -= n < cell_len - known ? n : cell_len - known;
+	for (int k = CELL_DATA; k >= CELL_ZERO; k--) {
+		uint64_t take = n < c->bytes[k] ? n : c->bytes[k];
+
+		c->bytes[k] -= take;
+		n -= take;
+	}
 }
 
-int diskmap_overlay(struct diskmap *m, const struct ranges *bad)
+int diskmap_bad(struct diskmap *m, const struct ranges *bad)
 {
-	int r = ranges_append(&m->over, bad);
+	struct ranges sorted = {0};
+	int r = ranges_append(&sorted, bad);
 
+	ranges_sort(&sorted);
 	if (!r)
-		r = normalise(m, &m->over);
-	for (size_t i = 0; i < m->over.n && !r; i++)
-		paint(m, m->over.v[i].off, m->over.v[i].len, kind_of(m->over.v[i].grade));
+		r = normalise(m, &sorted);
+	for (size_t i = 0; i < m->bad.n && !r; i++) {
+		uint64_t off = m->bad.v[i].off, len = m->bad.v[i].len;
+
+		while (len) {
+			uint64_t start = off - off % m->cell_len, n = start + m->cell_len - off;
+			uint64_t cell_len = m->size - start;
+
+			if (n > len)
+				n = len;
+			repaint(&m->cells[off / m->cell_len],
+				cell_len < m->cell_len ? cell_len : m->cell_len, n,
+				m->bad.v[i].grade == GRADE_LOST ? CELL_LOST : CELL_DOUBTFUL);
+			off += n;
+			len -= n;
+		}
+	}
+	ranges_free(&sorted);
 	return r;
 }
 
 void diskmap_run(struct diskmap *m, uint64_t off, uint64_t len, enum cell_kind kind)
 {
-	uint64_t end, n;
-	size_t i = ranges_find(&m->over, off);
-
 	if (!clip(m, off, &len))
 		return;
-	for (end = off + len; (n = gap_next(&m->over, &i, &off, end)); off += n)
-		paint(m, off, n, kind);
+	while (len) {
+		uint64_t room = m->cell_len - off % m->cell_len;
+		uint64_t n = len < room ? len : room;
+
+		m->cells[off / m->cell_len].bytes[kind] += n;
+		off += n;
+		len -= n;
+	}
 }
 
-/* What map() says of [off, end) of @l, outside @bad, which is counted already. */
-static int add_mapped(struct diskmap *m, struct layer *l, uint64_t off, uint64_t end,
-		      const struct ranges *bad)
+/* What map() says of [off, end) of @l. Lost runs are left to diskmap_bad(). */
+static int add_mapped(struct diskmap *m, struct layer *l, uint64_t off, uint64_t end, bool stop)
 {
-	int r = 0;
-
-	while (!r && off < end) {
+	while (off < end) {
 		struct extent run;
-		uint64_t stop, n, at = off;
-		size_t i = ranges_find(bad, at);
+		uint64_t next;
+		int r;
 
-		if (session_stopped(l->s))
+		if (stop && session_stopped(l->s))
 			return -EINTR;
-		/* What is stored may still be lost in the layers below: follow it down. */
+		/* What is stored may be zero by the format in a parent: follow it down. */
 		r = layer_resolve(l, off, &run);
 		if (r)
-			break;
-		stop = run.off + run.len;
-		stop = stop <= off ? off + 1 : stop > end ? end : stop;
-		for (; (n = gap_next(bad, &i, &at, stop)); at += n) {
-			diskmap_run(m, at, n,
-				    run.kind == EXTENT_DATA   ? CELL_DATA
-				    : run.kind == EXTENT_LOST ? CELL_LOST
-							      : CELL_ZERO);
-			if (run.kind == EXTENT_LOST && !r)
-				r = ranges_add(&m->bad, at, n, GRADE_LOST, run.why);
-		}
-		off = stop;
+			return r;
+		next = run.off + run.len;
+		next = next <= off ? off + 1 : next > end ? end : next;
+		if (run.kind != EXTENT_LOST)
+			diskmap_run(m, off, next - off,
+				    run.kind == EXTENT_DATA ? CELL_DATA : CELL_ZERO);
+		off = next;
 	}
-	return r;
+	return 0;
 }
 
-int diskmap_piece(struct diskmap *m, struct layer *l, struct piece *p)
+int diskmap_piece(struct diskmap *m, struct layer *l, const struct piece *p)
 {
-	int r = normalise(m, &p->bad);
-
-	if (!r)
-		r = ranges_append(&m->bad, &p->bad);
-	if (r)
-		return r;
-	for (size_t i = 0; i < p->bad.n; i++)
-		diskmap_run(m, p->bad.v[i].off, p->bad.v[i].len, kind_of(p->bad.v[i].grade));
 	/* A piece of data may hold zeros that the engine read along with it. */
 	if (p->kind == EXTENT_DATA)
-		return add_mapped(m, l, p->off, p->off + p->len, &p->bad);
+		return add_mapped(m, l, p->off, p->off + p->len, false);
 	if (p->kind == EXTENT_ZERO)
 		diskmap_run(m, p->off, p->len, CELL_ZERO);
 	return 0;
@@ -207,14 +203,7 @@ int diskmap_piece(struct diskmap *m, struct layer *l, struct piece *p)
 
 int diskmap_scan(struct diskmap *m, struct layer *l)
 {
-	return add_mapped(m, l, 0, l->size, &m->over);
-}
-
-int diskmap_finish(struct diskmap *m)
-{
-	int r = ranges_append(&m->bad, &m->over);
-
-	return r ? r : normalise(m, &m->bad);
+	return add_mapped(m, l, 0, l->size, true);
 }
 
 /* First cell of part @i of @parts: n * i / parts, as n < 2^14 and i <= parts <= n. */

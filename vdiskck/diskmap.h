@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The disk at a glance: what each part of it is, in a bounded number of cells, for the terminal
- * and for the report. Bytes are counted exactly; a cell is drawn as the worst that lies in it.
+ * and for the report. Bytes are counted once each; a cell is drawn as the worst that lies in it.
  */
 #ifndef VDISKCK_DISKMAP_H
 #define VDISKCK_DISKMAP_H
@@ -30,9 +30,8 @@ struct diskmap {
 	uint64_t size;	    /* of the disk, in bytes */
 	uint64_t cell_len;  /* bytes in a cell; the last one may be shorter */
 	size_t n;	    /* number of cells: at most DISKMAP_CELLS, 0 for an empty disk */
-	struct cell *cells; /* as counted so far: CELL_UNKNOWN stays 0 here */
-	struct ranges over; /* what findings say is lost or doubtful: sorted, no overlaps */
-	struct ranges bad;  /* the same, found by reading; diskmap_finish() joins both here */
+	struct cell *cells; /* as counted so far: what is in none of them is CELL_UNKNOWN */
+	struct ranges bad;  /* after diskmap_bad(): what is lost or doubtful, without overlaps */
 };
 
 enum { DISKMAP_CELLS = 16384 };
@@ -41,19 +40,17 @@ enum { DISKMAP_CELLS = 16384 };
 int diskmap_init(struct diskmap *m, uint64_t size);
 void diskmap_free(struct diskmap *m);
 
-/*
- * diskmap_overlay() - what findings say about the disk: lost or doubtful bytes
- * Called once, before any run is added; where ranges overlap, lost wins. Returns 0 or -ENOMEM.
- */
-int diskmap_overlay(struct diskmap *m, const struct ranges *bad);
-/* diskmap_run() - [off, off + len) is of @kind where no overlay says otherwise */
+/* diskmap_run() - [off, off + len) is zero or data; each byte once */
 void diskmap_run(struct diskmap *m, uint64_t off, uint64_t len, enum cell_kind kind);
-/* diskmap_piece() - the same for a piece of @l that the engine delivered; 0, -EINTR or -ENOMEM */
-int diskmap_piece(struct diskmap *m, struct layer *l, struct piece *p);
-/* diskmap_scan() - all of @l by map() alone; 0, -EINTR when stopped, -ENOMEM */
+/* diskmap_piece() - a piece of @l that the engine delivered; 0, or -errno of map() */
+int diskmap_piece(struct diskmap *m, struct layer *l, const struct piece *p);
+/* diskmap_scan() - all of @l by map() alone; 0, -EINTR when stopped, or -errno of map() */
 int diskmap_scan(struct diskmap *m, struct layer *l);
-/* diskmap_finish() - after the last run: m->bad is then all that is lost or doubtful, sorted */
-int diskmap_finish(struct diskmap *m);
+/*
+ * diskmap_bad() - what is lost or doubtful, however that was found: called once, at the end
+ * Where ranges overlap, lost wins. Returns 0 or -ENOMEM.
+ */
+int diskmap_bad(struct diskmap *m, const struct ranges *bad);
 
 /*
  * diskmap_bounds(), diskmap_part() - part @i of the disk cut into @parts equal ones (at most m->n)

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+
 #include "formats/drivers.h"
 #include "tests/lib/image.h"
 #include "vdiskck/diskmap.h"
@@ -17,15 +19,14 @@ static void every_byte_is_counted_once(void **state)
 
 	(void)state;
 	assert_int_equal(diskmap_init(&m, 10 * MIB), 0);
+	diskmap_run(&m, 0, 5 * MIB, CELL_DATA);
+	diskmap_run(&m, 6 * MIB, 100 * MIB, CELL_ZERO);
 	/* Two findings overlap, one reaches past the end of the disk. */
 	ranges_add(&bad, 2 * MIB, MIB, GRADE_DOUBTFUL, SOURCE_CHANGED);
 	ranges_add(&bad, 2 * MIB + 512, 1024, GRADE_LOST, SOURCE_UNREADABLE);
 	ranges_add(&bad, 2 * MIB + 512, 512, GRADE_LOST, SOURCE_BAD_MAP);
 	ranges_add(&bad, 10 * MIB - 512, MIB, GRADE_LOST, SOURCE_BAD_MAP);
-	assert_int_equal(diskmap_overlay(&m, &bad), 0);
-	diskmap_run(&m, 0, 5 * MIB, CELL_DATA);
-	diskmap_run(&m, 6 * MIB, 100 * MIB, CELL_ZERO);
-	assert_int_equal(diskmap_finish(&m), 0);
+	assert_int_equal(diskmap_bad(&m, &bad), 0);
 
 	assert_int_equal(total(&m, CELL_LOST), 1024 + 512);
 	assert_int_equal(total(&m, CELL_DOUBTFUL), MIB - 1024);
@@ -37,50 +38,76 @@ static void every_byte_is_counted_once(void **state)
 	diskmap_free(&m);
 }
 
-static void a_piece_is_counted_by_what_could_be_read_of_it(void **state)
+static void a_piece_is_counted_by_what_map_says_of_it(void **state)
 {
-	struct diskmap m;
-	struct ranges bad = {0};
+	/* Zeros and lost bytes that the engine read along with data: map() of a raw has none. */
 	struct piece p = {.off = MIB, .len = MIB, .kind = EXTENT_DATA};
 	struct image *img = image_new(4 * MIB);
+	struct ranges bad = {0};
+	struct diskmap m;
 
 	(void)state;
 	image_open(img, &raw_ops);
 	assert_int_equal(diskmap_init(&m, 4 * MIB), 0);
-	ranges_add(&bad, MIB, 4096, GRADE_LOST, SOURCE_BAD_MAP);
-	assert_int_equal(diskmap_overlay(&m, &bad), 0);
-	/* Reading finds the same loss again, one more, and a failed checksum between them. */
-	ranges_add(&p.bad, MIB + 64 * KIB, 512, GRADE_LOST, SOURCE_UNREADABLE);
-	ranges_add(&p.bad, MIB, 4096, GRADE_LOST, SOURCE_BAD_MAP);
-	ranges_add(&p.bad, MIB + 4096, 512, GRADE_DOUBTFUL, SOURCE_CHANGED);
 	assert_int_equal(diskmap_piece(&m, img->top, &p), 0);
-	assert_int_equal(diskmap_finish(&m), 0);
+	p = (struct piece){.off = 2 * MIB, .len = MIB, .kind = EXTENT_ZERO};
+	assert_int_equal(diskmap_piece(&m, img->top, &p), 0);
+	p = (struct piece){.off = 3 * MIB, .len = MIB, .kind = EXTENT_LOST};
+	assert_int_equal(diskmap_piece(&m, img->top, &p), 0);
+	assert_int_equal(total(&m, CELL_UNKNOWN), 2 * MIB);
+	/* Read, but in vain; zeros that are none; lost by map(). */
+	ranges_add(&bad, MIB, 4096, GRADE_LOST, SOURCE_UNREADABLE);
+	ranges_add(&bad, 2 * MIB + 512, 512, GRADE_LOST, SOURCE_BAD_MAP);
+	ranges_add(&bad, 3 * MIB, MIB, GRADE_LOST, SOURCE_BAD_MAP);
+	assert_int_equal(diskmap_bad(&m, &bad), 0);
 
-	assert_int_equal(total(&m, CELL_LOST), 4096 + 512);
-	assert_int_equal(total(&m, CELL_DOUBTFUL), 512);
-	assert_int_equal(total(&m, CELL_DATA), MIB - 4096 - 1024);
-	assert_int_equal(total(&m, CELL_UNKNOWN), 3 * MIB);
+	assert_int_equal(total(&m, CELL_LOST), MIB + 4096 + 512);
+	assert_int_equal(total(&m, CELL_DATA), MIB - 4096);
+	assert_int_equal(total(&m, CELL_ZERO), MIB - 512);
+	assert_int_equal(total(&m, CELL_UNKNOWN), MIB);
 	assert_int_equal(m.bad.n, 3);
 	image_free(img);
-	ranges_free(&p.bad);
 	ranges_free(&bad);
 	diskmap_free(&m);
+}
+
+static void what_map_knows_is_scanned_without_reading(void **state)
+{
+	struct image *img = image_new(4 * MIB + 100);
+	struct diskmap m;
+
+	(void)state;
+	image_open(img, &raw_ops);
+	assert_int_equal(diskmap_init(&m, img->top->size), 0);
+	assert_int_equal(diskmap_scan(&m, img->top), 0);
+	assert_int_equal(total(&m, CELL_DATA), img->top->size);
+	assert_int_equal(total(&m, CELL_UNKNOWN), 0);
+	diskmap_free(&m);
+	img->s.stop = true;
+	assert_int_equal(diskmap_init(&m, img->top->size), 0);
+	assert_int_equal(diskmap_scan(&m, img->top), -EINTR);
+	assert_int_equal(total(&m, CELL_UNKNOWN), img->top->size);
+	diskmap_free(&m);
+	image_free(img);
 }
 
 static void one_lost_sector_shows_on_a_disk_of_exabytes(void **state)
 {
 	struct diskmap m;
+	struct ranges bad = {0};
 	struct cell c;
 
 	(void)state;
 	assert_int_equal(diskmap_init(&m, UINT64_MAX), 0);
 	assert_true(m.n <= DISKMAP_CELLS);
 	diskmap_run(&m, 0, UINT64_MAX, CELL_ZERO);
-	diskmap_run(&m, UINT64_MAX - 511, 511, CELL_LOST);
+	ranges_add(&bad, UINT64_MAX - 511, 511, GRADE_LOST, SOURCE_BAD_MAP);
+	assert_int_equal(diskmap_bad(&m, &bad), 0);
 	c = diskmap_part(&m, 511, 512);
 	assert_int_equal(cell_shown(&c), CELL_LOST);
 	c = diskmap_part(&m, 510, 512);
 	assert_int_equal(cell_shown(&c), CELL_ZERO);
+	ranges_free(&bad);
 	diskmap_free(&m);
 }
 
@@ -121,12 +148,14 @@ static char *printed(const struct diskmap *m, unsigned columns, bool unicode)
 static void lines_fit_the_terminal_and_ascii_is_ascii(void **state)
 {
 	struct diskmap m;
+	struct ranges bad = {0};
 	char *text;
 
 	(void)state;
 	assert_int_equal(diskmap_init(&m, 64 * MIB), 0);
 	diskmap_run(&m, 0, 32 * MIB, CELL_DATA);
-	diskmap_run(&m, 32 * MIB, MIB, CELL_LOST);
+	ranges_add(&bad, 32 * MIB, MIB, GRADE_LOST, SOURCE_BAD_MAP);
+	assert_int_equal(diskmap_bad(&m, &bad), 0);
 	for (unsigned columns = 29; columns < 300; columns += 27) {
 		size_t longest = 0, lines = 0;
 		char *next;
@@ -149,6 +178,7 @@ static void lines_fit_the_terminal_and_ascii_is_ascii(void **state)
 	assert_non_null(strstr(text, "X lost 1 MiB"));
 	assert_non_null(strstr(text, "? not examined 31 MiB"));
 	assert_null(strstr(text, "doubtful"));
+	ranges_free(&bad);
 	free(text);
 	diskmap_free(&m);
 }
@@ -171,7 +201,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_byte_is_counted_once),
-		cmocka_unit_test(a_piece_is_counted_by_what_could_be_read_of_it),
+		cmocka_unit_test(a_piece_is_counted_by_what_map_says_of_it),
+		cmocka_unit_test(what_map_knows_is_scanned_without_reading),
 		cmocka_unit_test(one_lost_sector_shows_on_a_disk_of_exabytes),
 		cmocka_unit_test(parts_tile_a_disk_of_any_size),
 		cmocka_unit_test(lines_fit_the_terminal_and_ascii_is_ascii),
