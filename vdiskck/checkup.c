@@ -82,24 +82,35 @@ static int walk_lost(struct layer *disk, struct ranges *bad)
 	return 0;
 }
 
-static int keep_bad(void *arg, struct piece *p)
-{
-	struct ranges *bad = arg;
+struct reading {
+	struct run *r;
+	struct layer *l;
+	struct ranges *bad;
+};
 
-	if (p->kind == EXTENT_LOST)
-		return p->bad.n ? ranges_append(bad, &p->bad)
-				: ranges_add(bad, p->off, p->len, GRADE_LOST, LAYER_UNREADABLE);
-	return ranges_append(bad, &p->bad);
+static int deliver(void *arg, struct piece *p)
+{
+	struct reading *rd = arg;
+	int err;
+
+	if (p->kind == EXTENT_LOST && !p->bad.n)
+		err = ranges_add(rd->bad, p->off, p->len, GRADE_LOST, LAYER_UNREADABLE);
+	else
+		err = ranges_append(rd->bad, &p->bad);
+	if (!err && rd->r->on_piece)
+		err = rd->r->on_piece(rd->r->piece_arg, rd->l, p);
+	return err;
 }
 
-static int read_all(struct layer *l, struct ranges *bad)
+static int read_all(struct run *r, struct layer *l, struct ranges *bad)
 {
+	struct reading rd = {r, l, bad};
 	struct engine e = {.l = l,
 			   .len = l->size,
 			   .order = ENGINE_PHYSICAL,
 			   .what = "reading",
-			   .deliver = keep_bad,
-			   .arg = bad};
+			   .deliver = deliver,
+			   .arg = &rd};
 
 	return engine_run(&e);
 }
@@ -179,7 +190,7 @@ static int add_up(struct run *r, struct layer *disk, struct ranges *bad)
 
 	/* A lost range has a finding that explains it: without damage there is nothing to add up. */
 	if (r->s.opt.data)
-		err = read_all(disk, bad);
+		err = read_all(r, disk, bad);
 	else if (r->s.count[DAMAGE])
 		err = walk_lost(disk, bad);
 	if (err || !(bad->n || r->found.n_lost))

@@ -10,5 +10,6 @@ int cmd_check(const struct args *a);
 int cmd_locate(const struct args *a);
 int cmd_export(const struct args *a);
 int cmd_explain(const struct args *a);
+int cmd_triage(const struct args *a);
 
 #endif

@@ -6,6 +6,9 @@
 #include "vdiskck/version.h"
 
 static const struct command commands[] = {
+	{"triage", CMD_TRIAGE, cmd_triage, "IMAGE -o CASE",
+	 "What broke, what it cost, what survives: a verdict and a report in the folder CASE.",
+	 false},
 	{"info", CMD_INFO, cmd_info, "IMAGE", "The stack as a tree: layers, sizes, chain, volumes.",
 	 false},
 	{"check", CMD_CHECK, cmd_check, "IMAGE [--data]", "Verify every structure in every layer.",

@@ -26,6 +26,7 @@ enum {
 	O_VERSION,
 	O_HELP,
 	O_DATA,
+	O_QUICK,
 	O_REBUILD,
 	O_OFFSET,
 	O_AT,
@@ -44,8 +45,8 @@ static const struct row {
 	int commands;	  /* that take it */
 	const char *help; /* NULL: not shown */
 } rows[] = {
-	{"data", O_DATA, NULL, CMD_CHECK | CMD_TRIAGE,
-	 "read everything that carries a checksum, too"},
+	{"data", O_DATA, NULL, CMD_CHECK, "read everything that carries a checksum, too"},
+	{"quick", O_QUICK, NULL, CMD_TRIAGE, "verify the structures, don't read all data"},
 	{"offset", O_OFFSET, "N[+LEN]", CMD_LOCATE, "bytes of the image file"},
 	{"at", O_AT, "LAYER:N[+LEN]", CMD_LOCATE, "bytes of a layer"},
 	{"at", O_AT, "LAYER", CMD_EXPORT, "the layer to export; default: the disk"},
@@ -55,8 +56,7 @@ static const struct row {
 	 "where the map of what is lost goes; default: FILE.map"},
 	{"output", 'o', "FILE", CMD_EXPORT, "where the bytes go; -: standard output"},
 	{"output", 'o', "CASE", CMD_TRIAGE, "the case folder"},
-	{"force", O_FORCE, NULL, CMD_EXPORT | CMD_TRIAGE,
-	 "overwrite what is there (never the image)"},
+	{"force", O_FORCE, NULL, CMD_EXPORT, "overwrite what is there (never the image)"},
 	{"rebuild", O_REBUILD, NULL, CMD_INFO | CMD_EXPORT | CMD_TRIAGE,
 	 "use tables that only content proves"},
 	{"keys", O_KEYS, "FILE", ON_IMAGE, "secrets, one a line; -: standard input, fd:N"},
@@ -258,6 +258,7 @@ static int set(struct args *a, int c, char *arg)
 	case O_JOBS: return set_jobs(a, arg);
 	case O_PROGRESS: return set_progress(a, arg);
 	case O_DATA: a->opt.data = true; return 0;
+	case O_QUICK: a->quick = true; return 0;
 	case O_REBUILD: a->opt.rebuild = true; return 0;
 	case O_OFFSET: return set_offset(a, arg);
 	case O_AT: a->at = arg; return 0;

@@ -42,7 +42,7 @@ struct args {
 	const char *keys, *volume, *output, *at, *file, *map;
 	bool have_offset;
 	uint64_t offset, len; /* --offset N+LEN */
-	bool json, quiet, verbose, force, mdoc;
+	bool json, quiet, verbose, quick, force, mdoc;
 	enum when progress;
 	int argc; /* as given, for maps and logs that quote the command */
 	char **argv;

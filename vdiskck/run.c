@@ -73,10 +73,9 @@ static int put_layer(void *arg, struct layer *l)
 	return 0;
 }
 
-int run_begin(struct run *r, const struct args *a)
+void run_init(struct run *r, const struct args *a)
 {
 	struct sigaction sa = {.sa_handler = on_signal};
-	int err;
 
 	memset(r, 0, sizeof(*r));
 	r->a = a;
@@ -94,10 +93,17 @@ int run_begin(struct run *r, const struct args *a)
 	stoppable = &r->s;
 	sigaction(SIGINT, &sa, NULL);
 	sigaction(SIGTERM, &sa, NULL);
-	if (a->json) {
+	if (a->json)
 		r->on_record = to_stdout;
+}
+
+int run_open(struct run *r)
+{
+	const struct args *a = r->a;
+	int err;
+
+	if (r->on_record)
 		run_record(r, json_header(a));
-	}
 	err = stack_open(&r->s, a->image, &r->source);
 	if (err) {
 		r->failed = true;
@@ -109,6 +115,12 @@ int run_begin(struct run *r, const struct args *a)
 	if (r->on_record)
 		stack_walk(r->source, put_layer, r);
 	return 0;
+}
+
+int run_begin(struct run *r, const struct args *a)
+{
+	run_init(r, a);
+	return run_open(r);
 }
 
 struct layer *run_layer(struct run *r, const char *path)

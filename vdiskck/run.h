@@ -8,6 +8,7 @@
 #include "vdiskck/progress.h"
 
 struct json;
+struct piece;
 
 struct run {
 	struct session s;
@@ -20,9 +21,12 @@ struct run {
 	bool failed;	      /* an error stopped the command: no verdict but for damage seen */
 	char error[512];      /* the first line that said so */
 	uint64_t lost;	      /* bytes of the disk that can't be had */
-	/* Gets every JSON record; run_begin() sets it to standard output if --json was given. */
+	/* Gets every JSON record; run_init() sets it to standard output if --json was given. */
 	void (*on_record)(void *arg, const char *line);
 	void *record_arg;
+	/* Sees every piece of the disk that checkup() reads; 0, or -errno to stop. May be NULL. */
+	int (*on_piece)(void *arg, struct layer *disk, const struct piece *p);
+	void *piece_arg;
 };
 
 /*
@@ -31,6 +35,9 @@ struct run {
  * work on; otherwise the error has been said, and run_end() gives the exit status.
  */
 int run_begin(struct run *r, const struct args *a);
+/* run_init(), run_open() - its two halves, for a command that hooks in between; in that order */
+void run_init(struct run *r, const struct args *a);
+int run_open(struct run *r);
 /* run_layer() - the layer that the user named by @path; NULL after an error with a hint */
 struct layer *run_layer(struct run *r, const char *path);
 /* run_fail() - this stopped the command; always returns @err */

@@ -1,0 +1,377 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The main job: everything that can be said about an image in one go, on the screen and in a
+ * folder that can be attached to an incident.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <langinfo.h>
+#include <locale.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "formats/stack.h"
+#include "vdiskck/case.h"
+#include "vdiskck/checkup.h"
+#include "vdiskck/commands.h"
+#include "vdiskck/core/ddmap.h"
+#include "vdiskck/core/json.h"
+#include "vdiskck/core/source.h"
+#include "vdiskck/core/text.h"
+#include "vdiskck/diskmap.h"
+#include "vdiskck/out_json.h"
+#include "vdiskck/out_text.h"
+#include "vdiskck/report_html.h"
+#include "vdiskck/version.h"
+
+enum { HEADLINE = 1024 };
+
+struct triage {
+	struct run r; /* first: the session's callbacks get it as their argument */
+	void (*say_error)(void *arg, const char *line);
+	struct case_dir *c;
+	struct case_file *records; /* report.json */
+	struct json *layers, *facts;
+	struct diskmap map;
+	char headline[HEADLINE];
+};
+
+static void on_error(void *arg, const char *line)
+{
+	struct triage *t = arg;
+
+	t->say_error(arg, line);
+	if (t->c)
+		case_log(t->c, "error: %s", line);
+}
+
+static void on_record(void *arg, const char *line)
+{
+	struct triage *t = arg;
+
+	fprintf(case_stream(t->records), "%s\n", line);
+	if (t->r.a->json)
+		puts(line);
+}
+
+static int on_piece(void *arg, struct layer *disk, const struct piece *p)
+{
+	struct triage *t = arg;
+
+	return diskmap_piece(&t->map, disk, p);
+}
+
+/* A fact for the log and for the report. */
+static void fact(struct triage *t, const char *key, const char *value)
+{
+	case_log(t->c, "%s: %s", key, value);
+	js_str(t->facts, key, value);
+}
+
+/* The words of the command line, quoted where a shell would split them. */
+static void log_command(struct triage *t)
+{
+	const struct args *a = t->r.a;
+	char *text = NULL;
+	size_t len = 0;
+	FILE *f = open_memstream(&text, &len);
+
+	if (!f)
+		return;
+	fputs("vdiskck", f);
+	for (int i = 0; i < a->argc; i++)
+		fprintf(f, strpbrk(a->argv[i], " \t\n'\"\\$&;<>()|*?[]") ? " \"%s\"" : " %s",
+			a->argv[i]);
+	if (!fclose(f))
+		fact(t, "command", text);
+	free(text);
+}
+
+static void log_start(struct triage *t)
+{
+	char when[TIME_TEXT];
+
+	fact(t, "program", "vdiskck " VDISKCK_VERSION);
+	log_command(t);
+	fact(t, "started", time_text((int64_t)time(NULL), 0, when));
+}
+
+static int log_source(void *arg, struct layer *l)
+{
+	struct triage *t = arg;
+	char key[256], value[256], size[SIZE_TEXT], when[TIME_TEXT];
+	int64_t mtime;
+
+	js_add(t->layers, json_layer(l));
+	if (l->ops->kind != LAYER_SOURCE)
+		return 0;
+	snprintf(key, sizeof(key), "file %s", l->path);
+	snprintf(value, sizeof(value), "%" PRIu64 " bytes (%s), modified %s", l->size,
+		 size_text(l->size, size),
+		 source_mtime(l, &mtime) ? time_text(mtime, 0, when) : "at a time not known");
+	fact(t, key, value);
+	return 0;
+}
+
+static size_t put_loss(char *buf, size_t cap, const struct triage *t)
+{
+	const struct run *r = &t->r;
+	uint64_t doubtful = ranges_bytes(&t->map.bad, GRADE_DOUBTFUL);
+	char size[SIZE_TEXT], of[SIZE_TEXT];
+	int n;
+
+	size_text(t->map.size, of);
+	if (r->lost)
+		n = snprintf(buf, cap, "%s of the disk's %s are lost", size_text(r->lost, size),
+			     of);
+	else if (doubtful)
+		n = snprintf(buf, cap, "%s of the disk's %s are doubtful",
+			     size_text(doubtful, size), of);
+	else if (!t->map.size)
+		n = snprintf(buf, cap, "nothing of it can be read");
+	else
+		n = snprintf(buf, cap, "no byte of the disk's %s is known to be lost", of);
+	return n < 0 ? 0 : (size_t)n;
+}
+
+/* What broke, in a sentence or two: what it cost, the worst finding, and how many more. */
+static void make_headline(struct triage *t, int status)
+{
+	const struct run *r = &t->r;
+	const struct entry *worst = r->found.n ? &r->found.v[0] : NULL;
+	enum severity s = worst ? finding_severity(worst->id) : INFO;
+	char *buf = t->headline;
+	size_t o = put_loss(buf, HEADLINE, t);
+	uint64_t more = r->s.count[DAMAGE] + r->s.count[BLEMISH] + r->s.count[UNDECIDED];
+
+	if (worst && s != INFO && o < HEADLINE)
+		o += (size_t)snprintf(buf + o, HEADLINE - o, ". %s: %s",
+				      s == DAMAGE    ? "Worst"
+				      : s == BLEMISH ? "Not as it should be"
+						     : "Not examined",
+				      worst->message);
+	if (o < HEADLINE && more > 1)
+		snprintf(buf + o, HEADLINE - o, ". %" PRIu64 " more %s", more - 1,
+			 more == 2 ? "finding" : "findings");
+	else if (o < HEADLINE && status == INTACT)
+		snprintf(buf + o, HEADLINE - o, "; every structure that could be checked holds");
+}
+
+/* Verify, read, and add up. The map shows what was examined, however the run ended. */
+static void examine(struct triage *t)
+{
+	struct run *r = &t->r;
+	struct layer *disk = disk_layer(r->source);
+	struct ranges bad = {0};
+	int err = diskmap_init(&t->map, disk->size);
+
+	if (err) {
+		run_fail(r, err, "the map of the disk");
+		return;
+	}
+	r->on_piece = on_piece;
+	r->piece_arg = t;
+	checkup(r, &bad);
+	if (!r->s.opt.data && !disk->state) {
+		err = diskmap_scan(&t->map, disk);
+		if (err && err != -EINTR)
+			run_fail(r, err, "the map of the disk");
+	}
+	err = diskmap_bad(&t->map, &bad);
+	if (err)
+		run_fail(r, err, "the map of the disk");
+	r->lost = ranges_bytes(&t->map.bad, GRADE_LOST);
+	ranges_free(&bad);
+}
+
+static int write_map(struct triage *t)
+{
+	struct case_file *f = case_file(t->c, "lost.map");
+
+	if (!f)
+		return -EIO;
+	fprintf(case_stream(f), "# Lost bytes of the disk in %s, by vdiskck " VDISKCK_VERSION "\n",
+		layer_source(disk_layer(t->r.source))->path);
+	ddmap_write(case_stream(f), &t->map.bad, t->map.size);
+	return case_commit(f);
+}
+
+static int write_html(struct triage *t)
+{
+	struct run *r = &t->r;
+	struct case_file *f = case_file(t->c, "report.html");
+	struct report page = {
+		.image = r->a->image,
+		.headline = t->headline,
+		.complete = !session_stopped(&r->s) && !r->failed,
+		.read_all = r->s.opt.data,
+		.layers = t->layers,
+		.findings = &r->found,
+		.run = t->facts,
+		.map = &t->map,
+		.disk = r->source ? disk_layer(r->source)->path : "none",
+		.checked = r->s.checked,
+	};
+
+	if (!f)
+		return -EIO;
+	report_html(case_stream(f), &page);
+	return case_commit(f);
+}
+
+/* All that does not depend on whether the rest could be written; then the summary. */
+static int write_case(struct triage *t)
+{
+	struct run *r = &t->r;
+	char text[160], when[TIME_TEXT];
+	int status = run_status(r), err = 0;
+
+	make_headline(t, status);
+	fact(t, "ended", time_text((int64_t)time(NULL), 0, when));
+	snprintf(text, sizeof(text), "%.1f s", (double)(clock_ns() - r->began) / 1e9);
+	fact(t, "took", text);
+	snprintf(text, sizeof(text), "%d (%s)", status, verdict_name((enum verdict)status));
+	fact(t, "exit status", text);
+	if (r->source)
+		err = write_map(t);
+	if (write_html(t))
+		err = -EIO;
+	r->failed |= err != 0;
+	status = run_status(r);
+	run_record(r, json_summary(r, status));
+	r->on_record = NULL;
+	if (case_commit(t->records))
+		r->failed = true;
+	t->records = NULL;
+	case_log(t->c, "%s: %s", verdict_name((enum verdict)status), t->headline);
+	return run_status(r);
+}
+
+static unsigned columns(void)
+{
+	const char *env = getenv("COLUMNS");
+	struct winsize w;
+	uint64_t n;
+
+	if (!ioctl(STDOUT_FILENO, TIOCGWINSZ, &w) && w.ws_col)
+		return w.ws_col;
+	return env && !number_parse(env, &n, NULL) && n >= 40 && n < 1000 ? (unsigned)n : 80;
+}
+
+/* Only asked for, never set: the program's own texts are the same in every locale. */
+static bool is_utf8(void)
+{
+	locale_t l = newlocale(LC_CTYPE_MASK, "", (locale_t)0);
+	bool utf8 = l && !strcmp(nl_langinfo_l(CODESET, l), "UTF-8");
+
+	if (l)
+		freelocale(l);
+	return utf8;
+}
+
+static int print_layer(void *arg, struct layer *l)
+{
+	const char *state = layer_state_name(l);
+	char size[SIZE_TEXT];
+	int indent = 2;
+
+	(void)arg;
+	for (const struct layer *b = l->below; b; b = b->below)
+		indent += 2;
+	printf("%*s", indent, "");
+	text_put(stdout, l->path);
+	printf("  %s, %s%s%s", layer_kind_name(l->ops->kind), size_text(l->size, size),
+	       state ? ", " : "", state ? state : "");
+	if (l->parent) {
+		fputs(", on ", stdout);
+		text_put(stdout, l->parent->below->path);
+	}
+	putchar('\n');
+	return 0;
+}
+
+static void print_text(struct triage *t, int status)
+{
+	static const char *const sgr[] = {"\033[1;32m", "\033[1;33m", "\033[1;31m", "\033[1;35m"};
+	bool colour = text_colour(stdout);
+
+	progress_wipe(&t->r.progress);
+	printf("%s%s: ", colour ? sgr[status] : "", verdict_name((enum verdict)status));
+	text_put(stdout, t->r.a->image);
+	printf("%s: ", colour ? "\033[0m" : "");
+	text_put(stdout, t->headline);
+	putchar('\n');
+	if (t->r.a->quiet)
+		return;
+	putchar('\n');
+	text_findings(stdout, &t->r);
+	putchar('\n');
+	diskmap_print(stdout, &t->map, columns(), isatty(STDOUT_FILENO) && is_utf8(), colour);
+	if (t->r.source) {
+		puts("\nthe stack:");
+		stack_walk(t->r.source, print_layer, NULL);
+	}
+	printf("\nthe report: ");
+	text_put(stdout, t->r.a->output);
+	puts("/report.html");
+}
+
+/* From an empty case to its end; the exit status. */
+static int triage(struct triage *t)
+{
+	int status;
+
+	log_start(t);
+	if (!run_open(&t->r)) {
+		stack_walk(t->r.source, log_source, t);
+		examine(t);
+	}
+	collect_sort(&t->r.found);
+	if (!t->r.source && !t->r.found.n) {
+		/* No such file, say: nothing was learnt, so there is no case. */
+		t->r.on_record = NULL;
+		case_drop(t->records);
+		case_abandon(t->c);
+		t->c = NULL;
+		return run_status(&t->r);
+	}
+	status = write_case(t);
+	if (!t->r.a->json)
+		print_text(t, status);
+	return status;
+}
+
+int cmd_triage(const struct args *a)
+{
+	struct triage t = {.layers = js_array(), .facts = js_object()};
+	int status = UNDECIDABLE;
+
+	if (a->n_rest || !a->output) {
+		js_free(t.layers);
+		js_free(t.facts);
+		if (a->n_rest)
+			return usage_hint(a, "one IMAGE at a time, not also %s", a->rest[0]);
+		return usage_hint(a, "-o CASE is needed: the folder for the report");
+	}
+	run_init(&t.r, a);
+	t.r.s.opt.data = !a->quick;
+	t.say_error = t.r.s.on_error;
+	t.r.s.on_error = on_error;
+	if (!case_create(&t.r.s, a->output, &t.c))
+		t.records = case_file(t.c, "report.json");
+	if (t.records) {
+		t.r.on_record = on_record;
+		t.r.record_arg = &t;
+		status = triage(&t);
+	}
+	case_close(t.c);
+	diskmap_free(&t.map);
+	js_free(t.layers);
+	js_free(t.facts);
+	t.r.s.on_error = t.say_error;
+	return run_end(&t.r, status);
+}
