@@ -149,15 +149,20 @@ struct qcow2_bitmap {
 	char *name;
 };
 
-struct qcow2_cache;
-struct qcow2_adopted;
+struct cache;
+
+/* An L2 table that qcow2_adopt_l2() put in. */
+struct qcow2_adopted {
+	uint64_t l1_index, host_off;
+};
 
 /* One virtual disk in the image: the active one, or a snapshot's. */
 struct qcow2_view {
 	struct qcow2 *q;
 	uint64_t l1_off;
-	uint64_t l1_entries; /* those that size needs, and the table has */
-	uint64_t size;	     /* l->size of its layer */
+	uint64_t l1_entries;	/* those that size needs, the table has, and the file holds */
+	enum finding_id l1_why; /* why those behind them are lost */
+	uint64_t size;		/* l->size of its layer */
 	/* tables put in by qcow2_adopt_l2(), by L1 index */
 	struct qcow2_adopted *adopted;
 	size_t n_adopted;
@@ -212,7 +217,8 @@ struct qcow2 {
 	size_t n_snapshots;	     /* those that could be parsed */
 	uint64_t snapshot_table_len; /* bytes of the entries that were parsed */
 
-	struct qcow2_cache *cache;
+	struct cache *tables;	/* slices of L1 and L2 tables, by offset in the image file */
+	struct cache *clusters; /* decompressed clusters, by their packed bytes */
 };
 
 static inline struct qcow2 *qcow2_of(const struct layer *l)
@@ -235,14 +241,14 @@ struct qcow2_desc {
 	uint64_t host;	      /* offset of the host cluster (also of a preallocated ZERO), or 0 */
 	uint64_t packed;      /* COMPRESSED: bytes from @host to the end of the last sector */
 	uint32_t alloc, zero; /* SUBCLUSTERS: bit N for subcluster N */
-	bool reserved;	      /* reserved bits are set: what is read by it is doubtful */
-	enum finding_id why;  /* BAD: QCOW2_L2_UNALIGNED ... */
+	uint32_t bad;  /* SUBCLUSTERS: those whose bits contradict each other; they are lost */
+	bool reserved; /* reserved bits are set: what is read by it is doubtful */
+	enum finding_id why; /* BAD: QCOW2_L2_UNALIGNED ... */
 };
 
 /*
  * qcow2_desc() - decode an L2 entry; the reader's judgement, for the checker too
  * @entry, @bitmap: in host byte order; @bitmap is 0 without extended L2 entries
- * With both alloc and zero set for a subcluster, or alloc set without a host cluster, BAD.
  */
 struct qcow2_desc qcow2_desc(const struct qcow2 *q, uint64_t entry, uint64_t bitmap);
 /* qcow2_l1_desc() - the L2 table of an L1 entry: kind is UNALLOCATED, NORMAL or BAD */

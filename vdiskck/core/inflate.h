@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Decompression into a buffer of known size. The only caller of the compression libraries. */
+#ifndef VDISKCK_CORE_INFLATE_H
+#define VDISKCK_CORE_INFLATE_H
+
+#include <stddef.h>
+
+enum inflate_method {
+	INFLATE_RAW,  /* deflate without any wrapper, RFC 1951 */
+	INFLATE_ZLIB, /* with zlib's head and Adler-32, RFC 1950 */
+	INFLATE_ZSTD, /* RFC 8878 */
+};
+
+/*
+ * inflate_exactly() - the first @out_len bytes that come out of @in
+ * @in may go on behind the compressed data, as formats that count in sectors have it.
+ * Contexts are kept per thread. Returns 0; -EBADMSG: @in is no such data or gives less than
+ * @out_len bytes, @out holds anything then; -ENOMEM.
+ */
+int inflate_exactly(enum inflate_method method, const void *in, size_t in_len, void *out,
+		    size_t out_len);
+
+/*
+ * scratch_take() - a buffer for compressed bytes that this thread keeps for the next taker
+ * NULL: no memory. A reader that is called while another one holds the buffer gets one of its own.
+ * scratch_give() - give it back; @buf may be NULL
+ */
+void *scratch_take(size_t len);
+void scratch_give(void *buf);
+
+#endif
