@@ -52,9 +52,11 @@ static bool utf8_valid(const char *s)
 	const uint8_t *p = (const uint8_t *)s;
 
 	while (*p) {
-		unsigned n = *p < 0x80 ? 0 : *p >= 0xc2 && *p < 0xe0 ? 1 : *p >> 4 == 14 ? 2
-				     : *p >= 0xf0 && *p < 0xf5	     ? 3
-								     : 9;
+		unsigned n = *p < 0x80		       ? 0
+			     : *p >= 0xc2 && *p < 0xe0 ? 1
+			     : *p >> 4 == 14	       ? 2
+			     : *p >= 0xf0 && *p < 0xf5 ? 3
+						       : 9;
 
 		if (n == 9 || (*p == 0xe0 && p[1] < 0xa0) || (*p == 0xed && p[1] > 0x9f) ||
 		    (*p == 0xf0 && p[1] < 0x90) || (*p == 0xf4 && p[1] > 0x8f))
@@ -128,8 +130,8 @@ void js_add_str(struct json *arr, const char *s)
 
 const char *js_line(struct json *j)
 {
-	return json_object_to_json_string_ext(raw(j),
-					      JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE);
+	return json_object_to_json_string_ext(raw(j), JSON_C_TO_STRING_PLAIN |
+							      JSON_C_TO_STRING_NOSLASHESCAPE);
 }
 
 struct json *js_parse(const char *text, size_t len)
@@ -198,10 +200,10 @@ struct json *js_at(const struct json *arr, size_t i)
 }
 
 void js_each(const struct json *obj, void (*fn)(void *arg, const char *key, struct json *v),
-	       void *arg)
+	     void *arg)
 {
 	if (js_kind(obj) != JSON_OBJECT)
 		return;
-	json_object_object_foreach(raw(obj), key, v)
+	json_object_object_foreach (raw(obj), key, v)
 		fn(arg, key, (struct json *)v);
 }

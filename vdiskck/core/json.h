@@ -46,6 +46,6 @@ size_t js_len(const struct json *arr);
 struct json *js_at(const struct json *arr, size_t i); /* borrowed */
 /* js_each() - call @fn for every member of @obj in order */
 void js_each(const struct json *obj, void (*fn)(void *arg, const char *key, struct json *v),
-	       void *arg);
+	     void *arg);
 
 #endif

@@ -88,8 +88,9 @@ void layer_free_stack(struct layer *l)
 	while (l) {
 		struct layer *below = l->below;
 
+		/* Only a chain's stacks are freed this way: no siblings. */
 		if (below)
-			below->child = NULL; /* only a chain's stacks are freed this way: no siblings */
+			below->child = NULL;
 		layer_free(l);
 		l = below;
 	}

@@ -56,10 +56,14 @@ int number_parse(const char *text, uint64_t *value, const char **end)
 	}
 	switch (*p) {
 	case 's': unit = 512; break;
-	case 'k': case 'K': unit = 1ull << 10; break;
-	case 'm': case 'M': unit = 1ull << 20; break;
-	case 'g': case 'G': unit = 1ull << 30; break;
-	case 't': case 'T': unit = 1ull << 40; break;
+	case 'k':
+	case 'K': unit = 1ull << 10; break;
+	case 'm':
+	case 'M': unit = 1ull << 20; break;
+	case 'g':
+	case 'G': unit = 1ull << 30; break;
+	case 't':
+	case 'T': unit = 1ull << 40; break;
 	}
 	if (unit > 1)
 		p++;
@@ -125,11 +129,11 @@ const char *time_text(int64_t sec, uint32_t nsec, char buf[TIME_TEXT])
 static size_t utf8_char(const uint8_t *p, size_t len, uint32_t *cp)
 {
 	static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
-	size_t n = p[0] < 0x80	      ? 1
-		   : p[0] >> 5 == 6   ? 2
-		   : p[0] >> 4 == 14  ? 3
-		   : p[0] >> 3 == 30  ? 4
-				      : 0;
+	size_t n = p[0] < 0x80	     ? 1
+		   : p[0] >> 5 == 6  ? 2
+		   : p[0] >> 4 == 14 ? 3
+		   : p[0] >> 3 == 30 ? 4
+				     : 0;
 
 	if (!n || n > len)
 		return 0;
