@@ -6,7 +6,9 @@
 set -u
 cd "$(dirname "$0")/.." || exit 1
 build=$1 only=${2:-}
-export VDISKCK="$PWD/$build/vdiskck" BUILD="$PWD/$build" CORPUS="${CORPUS-$PWD/../shared/corpus}"
+# The program is run through tests/cli/watched, which fails when evidence has changed.
+export VDISKCK="$PWD/tests/cli/watched" VDISKCK_PROGRAM="$PWD/$build/vdiskck"
+export BUILD="$PWD/$build" CORPUS="${CORPUS-$PWD/../shared/corpus}"
 export ASAN_OPTIONS=detect_leaks=1:abort_on_error=1 UBSAN_OPTIONS=print_stacktrace=1
 out=$(mktemp -d) passed=0 failed=0 skipped=0
 export out
