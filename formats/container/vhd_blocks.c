@@ -207,7 +207,7 @@ static int check_gap(struct layer *l, const struct gap *g)
 {
 	struct vhd *v = l->priv;
 	uint64_t stride = (uint64_t)v->bitmap_size + v->block_size, at = first_slot(v, g);
-	uint64_t run = at, slots = 0, end = g->at + g->len;
+	uint64_t run = at, end = g->at + g->len;
 	enum slot last = SLOT_EMPTY;
 	int r = 0;
 
@@ -224,7 +224,6 @@ static int check_gap(struct layer *l, const struct gap *g)
 			run = at;
 			last = what;
 		}
-		slots += what != SLOT_EMPTY;
 	}
 	if (last != SLOT_EMPTY)
 		report_slots(l, g, last, run, (at - run) / stride);

@@ -7,7 +7,7 @@ cd "$(dirname "$0")/../.." || exit 1
 git ls-files -co --exclude-standard 'vdiskck/*.[ch]' 'crypto/*.[ch]' 'formats/*.[ch]' 'recover/*.[ch]' |
 	xargs awk '
 	function rank(f) {
-		if (f ~ /^vdiskck\/core\//) return 1
+		if (f ~ /^vdiskck\/(core\/|version.h$)/) return 1
 		if (f ~ /^crypto\//) return 2
 		if (f ~ /^formats\//) return 3
 		if (f ~ /^recover\//) return 4
