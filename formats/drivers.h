@@ -11,6 +11,7 @@ extern const struct layer_ops *const map_drivers[];
 
 /* Named here only for what must refer to one of them: tests, fuzz targets, --format. */
 extern const struct layer_ops vhd_ops, qcow2_ops, raw_ops, foreign_ops;
+extern const struct layer_ops bitlocker_ops;
 extern const struct layer_ops mbr_ops, gpt_ops;
 
 /* driver_find() - a container driver by name, or NULL */
