@@ -65,6 +65,8 @@ void image_discover(struct image *img);
  * stands on the source, or NULL.
  */
 struct image *image_stack(const char *path, const char *const *chain);
+/* image_stack_map() - the same, with a ddrescue map of the file */
+struct image *image_stack_map(const char *path, const char *const *chain, const char *bad_map);
 void image_close(struct image *img);
 
 /* How many findings of @id were seen, at @at (or anywhere: ANYWHERE). */
