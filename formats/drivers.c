@@ -6,18 +6,35 @@
 const struct layer_ops *const container_drivers[] = {
 	&vhd_ops,
 	&qcow2_ops,
-	&foreign_ops,
+	&foreign_vhdx_ops,
+	&foreign_vmdk_ops,
+	&foreign_vdi_ops,
+	&foreign_qcow1_ops,
+	&foreign_qed_ops,
+	&foreign_parallels_ops,
+	&foreign_bochs_ops,
+	&foreign_dmg_ops,
+	&foreign_cloop_ops,
+	&foreign_ewf_ops,
+	&foreign_aff_ops,
+	&foreign_wim_ops,
+	&foreign_ova_ops,
+	&foreign_xz_ops,
+	&foreign_gzip_ops,
+	&foreign_bzip2_ops,
+	&foreign_zstd_ops,
+	&foreign_zip_ops,
 	NULL,
 };
 
 const struct layer_ops *const cipher_drivers[] = {
-	&bitlocker_ops,
 	NULL,
 };
 
 const struct layer_ops *const map_drivers[] = {
 	&gpt_ops,
 	&mbr_ops,
+	&scan_ops,
 	NULL,
 };
 

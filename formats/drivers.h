@@ -10,9 +10,14 @@ extern const struct layer_ops *const cipher_drivers[];
 extern const struct layer_ops *const map_drivers[];
 
 /* Named here only for what must refer to one of them: tests, fuzz targets, --format. */
-extern const struct layer_ops vhd_ops, qcow2_ops, raw_ops, foreign_ops;
-extern const struct layer_ops bitlocker_ops;
-extern const struct layer_ops mbr_ops, gpt_ops;
+extern const struct layer_ops vhd_ops, qcow2_ops, raw_ops;
+/* Recognised, not read: container/foreign.c */
+extern const struct layer_ops foreign_vhdx_ops, foreign_vmdk_ops, foreign_vdi_ops,
+	foreign_qcow1_ops, foreign_qed_ops, foreign_parallels_ops, foreign_bochs_ops,
+	foreign_dmg_ops, foreign_cloop_ops, foreign_ewf_ops, foreign_aff_ops, foreign_wim_ops,
+	foreign_ova_ops, foreign_xz_ops, foreign_gzip_ops, foreign_bzip2_ops, foreign_zstd_ops,
+	foreign_zip_ops;
+extern const struct layer_ops mbr_ops, gpt_ops, scan_ops;
 
 /* driver_find() - a container driver by name, or NULL */
 const struct layer_ops *driver_find(const char *name);

@@ -18,19 +18,34 @@
 struct view {
 	struct layer *l;
 	uint64_t base;
+	enum { HEAD_UNREAD, HEAD_GOOD, HEAD_BAD } state;
+	uint8_t head[4096]; /* most magics lie here: one read for all of them */
 	uint8_t buf[4096];
 };
 
-/* @len bytes at @rel from the base, good until the next call; NULL: outside, or lost. */
-static const uint8_t *get(struct view *v, uint64_t rel, size_t len)
+static bool read_view(struct view *v, uint64_t rel, void *buf, size_t len)
 {
 	struct ranges bad = {0};
 	uint64_t at = v->base + rel;
 	bool good = at >= rel && at <= v->l->size && len <= v->l->size - at &&
-		    len <= sizeof(v->buf) && !layer_read(v->l, at, v->buf, len, &bad) && !bad.n;
+		    !layer_read(v->l, at, buf, len, &bad) && !bad.n;
 
 	ranges_free(&bad);
-	return good ? v->buf : NULL;
+	return good;
+}
+
+/* @len bytes at @rel from the base, good until the next call; NULL: outside, or lost. */
+static const uint8_t *get(struct view *v, uint64_t rel, size_t len)
+{
+	if (len > sizeof(v->buf))
+		return NULL;
+	if (rel + len <= sizeof(v->head) && rel < sizeof(v->head)) {
+		if (v->state == HEAD_UNREAD)
+			v->state = read_view(v, 0, v->head, sizeof(v->head)) ? HEAD_GOOD : HEAD_BAD;
+		if (v->state == HEAD_GOOD)
+			return v->head + rel;
+	}
+	return read_view(v, rel, v->buf, len) ? v->buf : NULL;
 }
 
 static bool is_at(struct view *v, uint64_t rel, const char *magic, size_t len)

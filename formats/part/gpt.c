@@ -236,7 +236,7 @@ static int gpt_open(struct layer *l)
 	r = add_tables(g);
 	if (!r)
 		r = add_entries(l, g);
-	return r ? r : scan_gaps_at_open(l, &g->parts);
+	return r ? r : scan_at_open(l, &g->parts);
 }
 
 static int gpt_check(struct layer *l)
@@ -246,7 +246,7 @@ static int gpt_check(struct layer *l)
 
 	if (!r)
 		r = part_check_overlaps(l, &g->parts);
-	return r ? r : scan_gaps_at_check(l, &g->parts);
+	return r ? r : scan_at_check(l, &g->parts);
 }
 
 static void gpt_info(struct layer *l, struct json *to)

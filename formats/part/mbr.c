@@ -59,7 +59,7 @@ int mbr_look(struct layer *below, struct mbr_view *v)
 		return r;
 	v->magic = v->m.signature[0] == 0x55 && v->m.signature[1] == 0xaa;
 	v->used = v->plausible = 0;
-	v->strict = true;
+	v->strict = v->shaped = true;
 	v->gpt = -1;
 	for (int i = 0; i < 4; i++) {
 		const struct mbr_entry *e = &v->m.entry[i];
@@ -67,13 +67,15 @@ int mbr_look(struct layer *below, struct mbr_view *v)
 		if (e->type == MBR_TYPE_GPT && v->gpt < 0)
 			v->gpt = i;
 		if (!entry_used(e)) {
-			v->strict = v->strict && all_zero(e, sizeof(*e));
+			v->shaped = v->shaped && all_zero(e, sizeof(*e));
 			continue;
 		}
 		v->used += e->type != MBR_TYPE_GPT;
 		v->plausible += e->type != MBR_TYPE_GPT && entry_plausible(e, below->size);
+		v->shaped = v->shaped && entry_plausible(e, UINT64_MAX);
 		v->strict = v->strict && entry_plausible(e, below->size);
 	}
+	v->strict = v->strict && v->shaped;
 	return 0;
 }
 
@@ -118,7 +120,9 @@ static int mbr_probe(struct layer *below)
 	/* Boot code of a file system that isn't known may lie where the table would. */
 	if (v.plausible)
 		return content ? 0 : v.plausible == v.used ? 65 : 50;
-	return v.used || content || !v.strict ? 0 : 35; /* a disk with an empty table */
+	if (content || !v.shaped)
+		return 0;
+	return v.used ? 40 : 35; /* of a disk that was cut, or with nothing in it */
 }
 
 /* --- sector size --- */
@@ -265,6 +269,8 @@ static int ebr_read(struct layer *l, struct chain *c, struct mbr *m)
 
 	if (c->at >= l->size)
 		return 1; /* behind the disk's end: PART_PAST_END says what is missing */
+	if (map->parts.full)
+		return 1;
 	if (map->ebrs == PARTS_MAX)
 		return lost_chain(l, c, PART_TOO_MANY, "the chain of EBRs is too long") + 1;
 	if (!visit(map, c->at))
@@ -366,7 +372,7 @@ static int mbr_open(struct layer *l)
 		if (entry_used(e) && le32(e->start) && mbr_extended(e->type))
 			r = walk_extended(l, e, MBR_ENTRY_AT + (uint64_t)i * sizeof(*e), &logical);
 	}
-	return r ? r : scan_gaps_at_open(l, &map->parts);
+	return r ? r : scan_at_open(l, &map->parts);
 }
 
 static void check_entry(struct layer *l, const struct mbr_entry *e, int i)
@@ -415,7 +421,7 @@ static int mbr_check(struct layer *l)
 		gpt_report_stale(l);
 	session_checked(l->s, (map->ebrs + 1) * sizeof(struct mbr));
 	r = part_check_overlaps(l, &map->parts);
-	return r ? r : scan_gaps_at_check(l, &map->parts);
+	return r ? r : scan_at_check(l, &map->parts);
 }
 
 static void mbr_info(struct layer *l, struct json *to)

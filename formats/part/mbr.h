@@ -37,6 +37,7 @@ struct mbr_view {
 	unsigned used;	    /* entries with a type and a length, 0xee not counted */
 	unsigned plausible; /* of those: status, start and length make sense on this disk */
 	bool strict;	    /* all entries make sense: unused ones are all zeros */
+	bool shaped;	    /* the same, but perhaps of a larger disk: this one was cut */
 	int gpt;	    /* index of the first 0xee entry, -1: none */
 };
 

@@ -23,6 +23,7 @@ struct part {
 	uint32_t at_len;
 	bool container;		    /* an extended partition: holds others, no volume */
 	bool inside;		    /* lies in one: a logical partition */
+	bool found;		    /* by its content: no table names it */
 	const char *type;	    /* "EFI system"; NULL: not known by name */
 	char type_id[GUID_TEXT];    /* "0x83", or a GUID */
 	char id[GUID_TEXT];	    /* its own GUID; empty: none */
@@ -41,7 +42,8 @@ struct part_map {
 	size_t n_parts, cap_parts;
 	struct part_area *table;
 	size_t n_tables, cap_tables;
-	bool full; /* PART_TOO_MANY was reported */
+	bool full;     /* PART_TOO_MANY was reported */
+	bool searched; /* every sector of the gaps was looked at */
 };
 
 extern const struct layer_ops part_ops;
