@@ -122,6 +122,10 @@ check: deps
 	$(MAKE) fuzz-programs
 	tests/run.sh $B '$(T)'
 
+demo: deps
+	@$(MAKE) -s -j$$(nproc) all
+	@fixtures/demo/demo.sh $B
+
 deps:
 	@tests/deps.sh
 
@@ -133,5 +137,5 @@ clean:
 	rm -rf build
 
 FORCE:
-.PHONY: all check clean deps fuzz fuzz-programs fuzzers lint tests FORCE
+.PHONY: all check clean demo deps fuzz fuzz-programs fuzzers lint tests FORCE
 .SECONDARY:
