@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "vdiskck/core/text.h"
+#include "vdiskck/out_text.h"
 
 enum { NAME = 64 };
 
@@ -188,12 +189,16 @@ void case_drop(struct case_file *f)
 
 void case_log(struct case_dir *c, const char *fmt, ...)
 {
-	char when[TIME_TEXT];
+	char when[TIME_TEXT], *text = NULL;
 	va_list ap;
 
-	fprintf(c->log, "%s ", time_text((int64_t)time(NULL), 0, when));
 	va_start(ap, fmt);
-	vfprintf(c->log, fmt, ap);
+	if (vasprintf(&text, fmt, ap) < 0)
+		text = NULL;
 	va_end(ap);
+	fprintf(c->log, "%s ", time_text((int64_t)time(NULL), 0, when));
+	/* Names from disk and from the command line: nobody else writes a line here. */
+	text_put(c->log, text ? text : "no memory");
 	fputc('\n', c->log);
+	free(text);
 }

@@ -37,6 +37,7 @@ struct triage {
 	struct case_file *records; /* report.json */
 	struct json *layers, *facts;
 	struct diskmap map;
+	struct impact hit; /* what the lost bytes of the disk cost the layers on it */
 	char headline[HEADLINE];
 };
 
@@ -121,9 +122,12 @@ static size_t put_loss(char *buf, size_t cap, const struct triage *t)
 {
 	const struct run *r = &t->r;
 	uint64_t doubtful = ranges_bytes(&t->map.bad, GRADE_DOUBTFUL);
+	bool elsewhere = false;
 	char size[SIZE_TEXT], of[SIZE_TEXT];
 	int n;
 
+	for (size_t i = 0; i < r->found.n_tally; i++)
+		elsewhere |= r->found.tally[i].lost > 0;
 	size_text(t->map.size, of);
 	if (r->lost)
 		n = snprintf(buf, cap, "%s of the disk's %s are lost", size_text(r->lost, size),
@@ -133,6 +137,9 @@ static size_t put_loss(char *buf, size_t cap, const struct triage *t)
 			     size_text(doubtful, size), of);
 	else if (!t->map.size)
 		n = snprintf(buf, cap, "nothing of it can be read");
+	else if (elsewhere)
+		n = snprintf(buf, cap,
+			     "nothing is lost within the disk's %s, but something is missing", of);
 	else
 		n = snprintf(buf, cap, "no byte of the disk's %s is known to be lost", of);
 	return n < 0 ? 0 : (size_t)n;
@@ -185,6 +192,13 @@ static void examine(struct triage *t)
 	if (err)
 		run_fail(r, err, "the map of the disk");
 	r->lost = ranges_bytes(&t->map.bad, GRADE_LOST);
+	if (!err && t->map.bad.n && !disk->state) {
+		err = impact_seed(&t->hit, disk, &t->map.bad);
+		if (!err)
+			err = impact_run(&t->hit, r->source);
+		if (err && err != -EINTR)
+			run_fail(r, err, "what the lost bytes belong to");
+	}
 	ranges_free(&bad);
 }
 
@@ -194,8 +208,9 @@ static int write_map(struct triage *t)
 
 	if (!f)
 		return -EIO;
-	fprintf(case_stream(f), "# Lost bytes of the disk in %s, by vdiskck " VDISKCK_VERSION "\n",
-		layer_source(disk_layer(t->r.source))->path);
+	fputs("# Lost bytes of the disk in ", case_stream(f));
+	text_put(case_stream(f), t->r.source->path);
+	fputs(", by vdiskck " VDISKCK_VERSION "\n", case_stream(f));
 	ddmap_write(case_stream(f), &t->map.bad, t->map.size);
 	return case_commit(f);
 }
@@ -214,6 +229,7 @@ static int write_html(struct triage *t)
 		.run = t->facts,
 		.map = &t->map,
 		.disk = r->source ? disk_layer(r->source)->path : "none",
+		.hit = &t->hit,
 		.checked = r->s.checked,
 	};
 
@@ -273,13 +289,20 @@ static bool is_utf8(void)
 	return utf8;
 }
 
+struct printed {
+	const struct layer *source;
+	bool chain; /* this time, the files that the image rests on */
+};
+
 static int print_layer(void *arg, struct layer *l)
 {
+	const struct printed *p = arg;
 	const char *state = layer_state_name(l);
 	char size[SIZE_TEXT];
 	int indent = 2;
 
-	(void)arg;
+	if ((layer_source(l) != p->source) != p->chain)
+		return 0;
 	for (const struct layer *b = l->below; b; b = b->below)
 		indent += 2;
 	printf("%*s", indent, "");
@@ -292,6 +315,34 @@ static int print_layer(void *arg, struct layer *l)
 	}
 	putchar('\n');
 	return 0;
+}
+
+static void print_stack(struct layer *source)
+{
+	puts("\nthe stack:");
+	stack_walk(source, print_layer, &(struct printed){source, false});
+	stack_walk(source, print_layer, &(struct printed){source, true});
+}
+
+/* Which volumes the lost bytes belong to. */
+static void print_hit(const struct impact *hit)
+{
+	for (size_t i = 0; i < hit->n; i++) {
+		const struct impact_layer *il = &hit->v[i];
+		uint64_t lost = ranges_bytes(&il->hit, GRADE_LOST);
+		uint64_t doubtful = ranges_bytes(&il->hit, GRADE_DOUBTFUL);
+		char size[SIZE_TEXT];
+
+		if (il->l->ops->kind != LAYER_VOLUME || !(lost || doubtful))
+			continue;
+		fputs("            ", stdout);
+		text_put(stdout, il->l->path);
+		if (lost)
+			printf(": %s lost", size_text(lost, size));
+		if (doubtful)
+			printf("%s %s doubtful", lost ? "," : ":", size_text(doubtful, size));
+		printf(", the first at 0x%" PRIx64 " of it\n", il->hit.v[0].off);
+	}
 }
 
 static void print_text(struct triage *t, int status)
@@ -311,10 +362,9 @@ static void print_text(struct triage *t, int status)
 	text_findings(stdout, &t->r);
 	putchar('\n');
 	diskmap_print(stdout, &t->map, columns(), isatty(STDOUT_FILENO) && is_utf8(), colour);
-	if (t->r.source) {
-		puts("\nthe stack:");
-		stack_walk(t->r.source, print_layer, NULL);
-	}
+	print_hit(&t->hit);
+	if (t->r.source)
+		print_stack(t->r.source);
 	printf("\nthe report: ");
 	text_put(stdout, t->r.a->output);
 	puts("/report.html");
@@ -369,6 +419,7 @@ int cmd_triage(const struct args *a)
 		status = triage(&t);
 	}
 	case_close(t.c);
+	impact_free(&t.hit);
 	diskmap_free(&t.map);
 	js_free(t.layers);
 	js_free(t.facts);

@@ -34,7 +34,7 @@ static const char head_text[] =
 	"h1{font-size:1.35rem;margin:0 0 .8rem;overflow-wrap:anywhere}\n"
 	"h2{font-size:1.1rem;margin:2.2rem 0 .6rem;border-bottom:1px solid var(--line);"
 	"padding-bottom:.25rem}\n"
-	"h3{font-size:1rem;margin:0 0 .3rem}\n"
+	"h3{font-size:1rem;margin:1.1rem 0 .3rem}article h3{margin-top:0}\n"
 	"code,.n{font-family:ui-monospace,Consolas,\"DejaVu Sans Mono\",monospace;font-size:.9em}\n"
 	"code,td,dd,.tree{overflow-wrap:anywhere}\n"
 	".n{font-variant-numeric:tabular-nums;white-space:nowrap}\n"
@@ -58,7 +58,8 @@ static const char head_text[] =
 	".tree{list-style:none;margin:0;padding:0}\n"
 	".tree li{margin:.35rem 0 .35rem calc(var(--d)*1.4rem);border:1px solid var(--line);"
 	"background:var(--card);padding:.35rem .7rem}\n"
-	".tree summary{cursor:pointer}.tree .kv{margin:.3rem 0 0 1rem;width:calc(100% - 1rem)}\n"
+	".facts{margin:.15rem 0 0;font-size:.85rem;display:flex;flex-wrap:wrap;gap:0 1.2rem}"
+	".facts i{font-style:normal;color:var(--dim)}a{color:inherit}\n"
 	".row{display:flex;align-items:center;gap:.6rem;margin:1px 0}\n"
 	".row span{flex:0 0 5.2rem;text-align:right;font-size:.8rem;color:var(--dim)}\n"
 	".row svg{flex:1;min-width:0;height:1.15rem}\n"
@@ -134,78 +135,160 @@ static void range_put(FILE *f, uint64_t off, uint64_t len)
 		fprintf(f, ", %s", size_text(len, size));
 }
 
-static void row_put(FILE *f, const char *key, const char *value)
+/* A value on one line: "a, b", or "key a, key b". What is nested too deep is shown as JSON. */
+static void value_put(FILE *f, const char *key, struct json *v, int depth);
+
+struct members {
+	FILE *f;
+	int depth;
+	bool more;
+};
+
+static void member_put(void *arg, const char *key, struct json *v)
 {
+	struct members *m = arg;
+
+	fputs(m->more ? ", " : "", m->f);
+	m->more = true;
+	text_put(m->f, key);
+	fputc(' ', m->f);
+	value_put(m->f, key, v, m->depth);
+}
+
+static bool ends_with(const char *s, const char *end)
+{
+	size_t n = strlen(s), k = strlen(end);
+
+	return n >= k && !strcmp(s + n - k, end);
+}
+
+static void value_put(FILE *f, const char *key, struct json *v, int depth)
+{
+	enum json_kind k = js_kind(v);
+	char size[SIZE_TEXT];
+	uint64_t n;
+
+	if (k == JSON_OBJECT && depth < 3) {
+		js_each(v, member_put, &(struct members){f, depth + 1, false});
+	} else if (k == JSON_ARRAY && depth < 3) {
+		for (size_t i = 0; i < js_len(v); i++) {
+			fputs(i ? "; " : "", f);
+			value_put(f, key, js_at(v, i), depth + 1);
+		}
+	} else if (k == JSON_NUMBER && js_to_u64(v, &n) &&
+		   (ends_with(key, "size") || ends_with(key, "bytes"))) {
+		fputs(size_text(n, size), f);
+	} else if (k == JSON_OBJECT || k == JSON_ARRAY) {
+		text_put(f, js_line(v));
+	} else {
+		text_put(f, k == JSON_BOOL && js_text(v)[0] == 't' ? "yes"
+			    : k == JSON_BOOL			   ? "no"
+			    : js_text(v)			   ? js_text(v)
+								   : "");
+	}
+}
+
+/* A fact of the run, as a row. */
+static void fact_put(void *arg, const char *key, struct json *v)
+{
+	FILE *f = arg;
+
 	fputs("<tr><th>", f);
 	text_put(f, key);
 	fputs("</th><td>", f);
-	text_put(f, value);
+	value_put(f, key, v, 0);
 	fputs("</td></tr>\n", f);
 }
 
-/* A fact of a layer or of the run, as a row; what is nested is shown as JSON. */
-static void fact_put(void *arg, const char *key, struct json *v)
+/* A fact of a layer, in the paragraph of all of them. */
+static void detail_put(void *arg, const char *key, struct json *v)
 {
-	static const char *const shown[] = {"record", "layer", "kind", "size", "of"};
-	char size[SIZE_TEXT], text[64];
-	uint64_t n;
+	static const char *const shown[] = {"record", "layer",	"kind", "size",
+					    "of",     "parent", "state"};
+	FILE *f = arg;
 
 	for (size_t i = 0; i < sizeof(shown) / sizeof(*shown); i++)
 		if (!strcmp(key, shown[i]))
 			return;
-	if (js_kind(v) == JSON_NUMBER && js_to_u64(v, &n) && n >= 4096) {
-		snprintf(text, sizeof(text), "%" PRIu64 " (%s)", n, size_text(n, size));
-		row_put(arg, key, text);
-	} else if (js_kind(v) == JSON_OBJECT || js_kind(v) == JSON_ARRAY) {
-		row_put(arg, key, js_line(v));
-	} else {
-		row_put(arg, key, js_text(v) ? js_text(v) : "");
-	}
-}
+	fputs("<span><i>", f);
+	for (size_t len; *key; key += len + (key[len] == '_')) {
+		char word[64];
 
-static void fact_count(void *arg, const char *key, struct json *v)
-{
-	(void)key;
-	(void)v;
-	++*(size_t *)arg;
+		len = strcspn(key, "_");
+		snprintf(word, sizeof(word), "%.*s", (int)(len < 60 ? len : 60), key);
+		text_put(f, word);
+		fputs(key[len] == '_' ? " " : "", f);
+	}
+	fputs("</i> ", f);
+	value_put(f, "", v, 0);
+	fputs("</span>\n", f);
 }
 
 static void layer_put(FILE *f, struct json *l, unsigned depth)
 {
 	char size[SIZE_TEXT];
-	size_t facts = 0;
 
-	js_each(l, fact_count, &facts);
-	fprintf(f, "<li style=\"--d:%u\"><details><summary><b>", depth);
+	fprintf(f, "<li style=\"--d:%u\"><b>", depth < DEPTH_MAX ? depth : DEPTH_MAX);
 	text_put(f, get(l, "layer"));
 	fputs("</b> <span class=\"dim\">", f);
 	text_put(f, get(l, "kind"));
-	fprintf(f, ", %s</span>", size_text(get_u64(l, "size"), size));
-	fputs("</summary>\n<table class=\"kv\">\n", f);
-	js_each(l, fact_put, f);
-	fputs("</table></details></li>\n", f);
+	fprintf(f, ", %s", size_text(get_u64(l, "size"), size));
+	if (*get(l, "parent")) {
+		fputs(", child of ", f);
+		text_put(f, get(l, "parent"));
+	}
+	fputs("</span>", f);
+	if (*get(l, "state")) {
+		fputs(" <span class=\"chip undecided\">", f);
+		text_put(f, get(l, "state"));
+		fputs("</span>", f);
+	}
+	fputs("\n<p class=\"facts\">", f);
+	js_each(l, detail_put, f);
+	fputs("</p></li>\n", f);
 }
 
-/* Each layer below the one that it is "of". No recursion: what stands where is only a claim. */
+/*
+ * Each layer behind the one that it is "of", indented. No recursion, and only an earlier record
+ * counts as what a layer stands on: names are only claims.
+ */
 static void stack_put(FILE *f, struct json *layers)
 {
-	size_t n = js_len(layers);
-	unsigned *depth = calloc(n ? n : 1, sizeof(*depth));
+	size_t n = js_len(layers), *of = calloc(n + 1, sizeof(*of));
+	size_t *path = calloc(n + 1, sizeof(*path)), depth = 0;
 
-	fputs("<h2>The stack</h2>\n<p class=\"dim\">From the image file up. A layer opens to show "
-	      "what it states about itself.</p>\n<ul class=\"tree\">\n",
+	fputs("<h2>The stack</h2>\n<p class=\"dim\">What stands on what, from each file up, and what "
+	      "it states about itself.</p>\n<ul class=\"tree\">\n",
 	      f);
-	for (size_t i = 0; depth && i < n; i++) {
-		struct json *l = js_at(layers, i);
-		const char *of = get(l, "of");
+	if (!of || !path)
+		goto out;
+	for (size_t i = 0; i < n; i++) {
+		const char *name = get(js_at(layers, i), "of");
 
-		for (size_t k = i; k-- > 0 && *of && !depth[i];)
-			if (!strcmp(get(js_at(layers, k), "layer"), of))
-				depth[i] = depth[k] + 1;
-		layer_put(f, l, depth[i] < DEPTH_MAX ? depth[i] : DEPTH_MAX);
+		for (size_t k = i; k-- > 0 && *name && !of[i];)
+			if (!strcmp(get(js_at(layers, k), "layer"), name))
+				of[i] = k + 1;
 	}
+	/* path[0..depth]: numbers (from 1) of the layers from the root to the one just drawn. */
+	for (size_t at = 0;;) {
+		size_t next = at;
+
+		while (next < n && of[next] != path[depth])
+			next++;
+		if (next < n) {
+			layer_put(f, js_at(layers, next), (unsigned)depth);
+			path[++depth] = next + 1;
+			at = next + 1;
+		} else if (depth) {
+			at = path[depth--];
+		} else {
+			break;
+		}
+	}
+out:
 	fputs("</ul>\n", f);
-	free(depth);
+	free(of);
+	free(path);
 }
 
 /* Cells of one row that look alike become one rectangle with one explanation. */
@@ -281,56 +364,85 @@ static void bad_put(FILE *f, const struct diskmap *m)
 
 	if (!n)
 		return;
-	fputs("<h3>Lost and doubtful bytes of the disk</h3>\n<table class=\"wide\"><thead><tr>"
-	      "<th>from</th><th>length</th><th>state</th><th>because of</th></tr></thead>\n<tbody>\n",
+	fputs("<h3>Lost and doubtful bytes of the disk</h3>\n<table><tr><th>from</th><th>length</th>"
+	      "<th>because of</th></tr>\n",
 	      f);
 	for (size_t i = 0; i < n; i++) {
 		const struct range *b = &m->bad.v[i];
 		char from[SIZE_TEXT], size[SIZE_TEXT];
 
 		fprintf(f,
-			"<tr><td data-l=\"from\"><span class=\"n\">0x%" PRIx64
-			"</span> (%s)</td><td data-l=\"length\">%s</td><td data-l=\"state\">%s</td>"
-			"<td data-l=\"because of\"><a href=\"#%s\">%s</a></td></tr>\n",
+			"<tr><td><span class=\"n\">0x%" PRIx64
+			"</span> (%s)</td><td>%s</td><td>%s: "
+			"<a href=\"#%s\">%s</a></td></tr>\n",
 			b->off, size_text(b->off, from), size_text(b->len, size),
 			b->grade == GRADE_LOST ? "lost" : "doubtful", finding_name(b->why),
 			finding_name(b->why));
 	}
-	fputs("</tbody></table>\n", f);
+	fputs("</table>\n", f);
 	if (m->bad.n > n)
 		fprintf(f, "<p class=\"dim\">%zu more are in <code>lost.map</code>.</p>\n",
 			m->bad.n - n);
 }
 
-/* "vhd 0x3000, 512 B" */
-static void place_put(FILE *f, const struct place *p)
+/* Which volumes the lost bytes belong to. */
+static void hit_put(FILE *f, const struct report *r)
 {
-	fputs("<code>", f);
-	text_put(f, p->layer);
-	fputs("</code> ", f);
-	range_put(f, p->off, p->len);
+	bool any = false;
+
+	for (size_t i = 0; r->hit && i < r->hit->n; i++) {
+		const struct impact_layer *il = &r->hit->v[i];
+		char lost[SIZE_TEXT], doubtful[SIZE_TEXT], size[SIZE_TEXT], from[SIZE_TEXT];
+
+		if (il->l->ops->kind != LAYER_VOLUME || !il->hit.n)
+			continue;
+		if (!any)
+			fputs("<h3>What they hit</h3>\n<table><tr><th>volume</th><th>lost</th>"
+			      "<th>doubtful</th><th>first at</th></tr>\n",
+			      f);
+		any = true;
+		fputs("<tr><td><code>", f);
+		text_put(f, il->l->path);
+		fprintf(f,
+			"</code>, %s</td><td>%s</td><td>%s</td><td><span class=\"n\">0x%" PRIx64
+			"</span> (%s)</td></tr>\n",
+			size_text(il->l->size, size),
+			size_text(ranges_bytes(&il->hit, GRADE_LOST), lost),
+			size_text(ranges_bytes(&il->hit, GRADE_DOUBTFUL), doubtful),
+			il->hit.v[0].off, size_text(il->hit.v[0].off, from));
+	}
+	if (any)
+		fputs("</table>\n", f);
 }
 
-static void instance_put(FILE *f, const struct entry *e)
+static void instance_put(FILE *f, const struct entry *e, bool values)
 {
+	char size[SIZE_TEXT];
+
 	fputs("<tr><td>", f);
 	text_put(f, e->message);
 	if (e->lost || e->doubtful) {
-		fprintf(f, "<div>%s: ", e->lost ? "lost" : "doubtful");
-		place_put(f, &(struct place){e->layer, e->off, e->len});
-		fputs("</div>", f);
+		fprintf(f, "<div><b>%s of ", size_text(e->len, size));
+		text_put(f, e->layer);
+		fprintf(f, " %s</b></div>", e->lost ? "lost" : "doubtful");
 	}
 	fputs("</td><td data-l=\"where\"><ul class=\"addr\">", f);
 	for (size_t i = 0; i < e->n_where; i++) {
-		fputs("<li>", f);
-		place_put(f, &e->where[i]);
+		fputs("<li><code>", f);
+		text_put(f, e->where[i].layer);
+		fputs("</code> ", f);
+		range_put(f, e->where[i].off, e->where[i].len);
 		fputs("</li>", f);
 	}
-	fputs("</ul></td><td data-l=\"stored\">", f);
-	text_put(f, e->stored ? e->stored : "");
-	fputs("</td><td data-l=\"expected\">", f);
-	text_put(f, e->expected ? e->expected : "");
-	fputs("</td></tr>\n", f);
+	fputs("</ul></td>", f);
+	if (values) {
+		fputs("<td data-l=\"stored\">", f);
+		text_put(f, e->stored ? e->stored : "");
+		fputs("</td><td data-l=\"expected\">", f);
+		text_put(f, e->expected ? e->expected : "");
+		fputs("</td>", f);
+	}
+	fputs("</tr>\n", f);
 }
 
 static const char *severity_class(enum severity s)
@@ -342,6 +454,7 @@ static const char *severity_class(enum severity s)
 static void group_put(FILE *f, const struct entry *e, size_t n, uint64_t count, bool first)
 {
 	const char *severity = severity_class(finding_severity(e->id));
+	bool values = false;
 
 	fprintf(f, "<article class=\"%s\"", severity);
 	if (first)
@@ -355,13 +468,16 @@ static void group_put(FILE *f, const struct entry *e, size_t n, uint64_t count, 
 	text_put(f, finding_meaning(e->id));
 	fputs(".<br><b>What to do:</b> ", f);
 	text_put(f, finding_advice(e->id));
-	fputs(".</p>\n<table class=\"wide\"><thead><tr><th>what</th><th>where</th>"
-	      "<th>stored</th><th>expected</th></tr></thead>\n<tbody>\n",
-	      f);
 	if (n > PER_GROUP)
 		n = PER_GROUP;
 	for (size_t i = 0; i < n; i++)
-		instance_put(f, &e[i]);
+		values |= e[i].stored || e[i].expected;
+	fprintf(f,
+		".</p>\n<table class=\"wide\"><thead><tr><th>what</th><th>where</th>%s</tr></thead>\n"
+		"<tbody>\n",
+		values ? "<th>stored</th><th>expected</th>" : "");
+	for (size_t i = 0; i < n; i++)
+		instance_put(f, &e[i], values);
 	fputs("</tbody></table>\n", f);
 	if (count > n)
 		fprintf(f,
@@ -435,6 +551,7 @@ void report_html(FILE *f, const struct report *r)
 	fputs("</div>\n</header>\n<main>\n", f);
 	map_put(f, r);
 	bad_put(f, r->map);
+	hit_put(f, r);
 	findings_put(f, r->findings);
 	stack_put(f, r->layers);
 	coverage_put(f, r);

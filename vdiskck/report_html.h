@@ -8,6 +8,7 @@
 
 #include <stdio.h>
 
+#include "recover/impact.h"
 #include "vdiskck/collect.h"
 #include "vdiskck/core/json.h"
 #include "vdiskck/diskmap.h"
@@ -22,8 +23,9 @@ struct report {
 	const struct collect *findings; /* sorted */
 	struct json *run;		/* object: facts of the run, in the order shown */
 	const struct diskmap *map;
-	const char *disk; /* the layer that @map shows */
-	uint64_t checked; /* bytes whose structure, checksum or tag was verified */
+	const char *disk;	  /* the layer that @map shows */
+	const struct impact *hit; /* what the lost bytes of the disk cost the layers on it */
+	uint64_t checked;	  /* bytes whose structure, checksum or tag was verified */
 };
 
 /*
