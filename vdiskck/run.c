@@ -93,6 +93,7 @@ void run_init(struct run *r, const struct args *a)
 	stoppable = &r->s;
 	sigaction(SIGINT, &sa, NULL);
 	sigaction(SIGTERM, &sa, NULL);
+	signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is an error to report */
 	if (a->json)
 		r->on_record = to_stdout;
 }
