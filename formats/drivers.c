@@ -28,6 +28,7 @@ const struct layer_ops *const container_drivers[] = {
 };
 
 const struct layer_ops *const cipher_drivers[] = {
+	&bitlocker_ops,
 	NULL,
 };
 

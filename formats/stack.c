@@ -20,11 +20,12 @@ struct candidate {
 	int score;
 };
 
-static size_t probe(struct layer *below, const struct layer_ops *const *drivers,
+static size_t probe(struct layer *below, const struct layer_ops *const *drivers, bool search,
 		    struct candidate *c, size_t n)
 {
 	for (; *drivers && n < CANDIDATES; drivers++) {
-		int score = (*drivers)->probe(below);
+		int (*ask)(struct layer *) = search ? (*drivers)->search : (*drivers)->probe;
+		int score = ask ? ask(below) : 0;
 		size_t i = n;
 
 		if (score < SURE)
@@ -128,9 +129,11 @@ int stack_discover(struct layer *below)
 			     "%d layers deep: not followed further", DEPTH_MAX);
 		return 0;
 	}
-	n = probe(below, container_drivers, c, n);
-	n = probe(below, cipher_drivers, c, n);
-	n = probe(below, map_drivers, c, n);
+	for (int search = 0; !n && search < 2; search++) {
+		n = probe(below, container_drivers, search, c, n);
+		n = probe(below, cipher_drivers, search, c, n);
+		n = probe(below, map_drivers, search, c, n);
+	}
 	r = stack_on(below, c, n);
 	return r == -ENOENT ? 0 : r;
 }
@@ -152,7 +155,7 @@ int stack_open(struct session *s, const char *image, struct layer **source)
 		}
 		c[n++] = (struct candidate){ops, 100};
 	} else {
-		n = probe(*source, container_drivers, c, n);
+		n = probe(*source, container_drivers, false, c, n);
 	}
 	r = stack_on(*source, c, n);
 	if (r == -ENOENT && !n) {

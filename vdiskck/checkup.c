@@ -61,6 +61,27 @@ static void check_known(struct run *r)
 		     size_text(disk->size, size));
 }
 
+/* Can a packed run not be had, because some of its stored bytes can't? */
+static int packed_lost(struct extent *run)
+{
+	uint64_t at = run->at, end = run->at + run->packed;
+
+	while (at < end) {
+		struct extent deep;
+		int err = layer_resolve(run->in, at, &deep);
+
+		if (err)
+			return err;
+		if (deep.kind == EXTENT_LOST) {
+			run->kind = EXTENT_LOST;
+			run->why = deep.why;
+			break;
+		}
+		at = deep.off + deep.len > at ? deep.off + deep.len : end;
+	}
+	return 0;
+}
+
 /* What map() says can't be had, all the way down: parents, the source's own bad map. */
 static int walk_lost(struct layer *disk, struct ranges *bad)
 {
@@ -71,6 +92,8 @@ static int walk_lost(struct layer *disk, struct ranges *bad)
 		int err = session_stopped(disk->s) ? -EINTR : layer_resolve(disk, off, &run);
 		uint64_t end = run.off + run.len;
 
+		if (!err && run.kind == EXTENT_DATA && run.packed)
+			err = packed_lost(&run);
 		if (err)
 			return err;
 		if (run.kind == EXTENT_LOST)

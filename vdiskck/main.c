@@ -13,6 +13,11 @@ static const struct command commands[] = {
 	 false},
 	{"check", CMD_CHECK, cmd_check, "IMAGE [--data]", "Verify every structure in every layer.",
 	 false},
+	{"locate", CMD_LOCATE, cmd_locate,
+	 "IMAGE --offset N[+LEN] | --at LAYER:N[+LEN] | --map MAPFILE",
+	 "One address in every layer, down to the image byte and up to what it is.", false},
+	{"explain", CMD_EXPLAIN, cmd_explain, "[ID...]",
+	 "What a finding means and what to do; without ID, all of them.", true},
 };
 
 enum { COMMANDS = sizeof(commands) / sizeof(commands[0]) };

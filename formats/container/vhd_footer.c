@@ -219,7 +219,7 @@ static const struct place *better(const struct place *end, const struct place *c
 {
 	if (copy->q > end->q && be32(copy->f.type) != VHD_FIXED)
 		return copy;
-	if (copy->q == end->q && !type_known(&end->f))
+	if (copy->q == end->q && !type_known(&end->f) && type_known(&copy->f))
 		return copy;
 	return end;
 }

@@ -334,6 +334,68 @@ static void an_image_in_memory_has_nothing_beside(void **state)
 	layer_free(m);
 }
 
+/* Whatever an image says, only what lies in its folder is opened. */
+static void no_name_leads_outside(void **state)
+{
+	static const char *const piece[] = {"..",
+					    "/",
+					    "\\",
+					    ".",
+					    "sub",
+					    "deep",
+					    "parent",
+					    "link",
+					    "out",
+					    "outside",
+					    "shadow",
+					    "C:",
+					    "file://",
+					    "file:",
+					    "zero",
+					    "etc",
+					    "%2e%2e",
+					    "%2f",
+					    "\\\\?\\",
+					    "pooled",
+					    "fifo",
+					    "proc/self/root",
+					    "proc/self/cwd",
+					    "tmp"};
+	struct tree *t = *state;
+	uint32_t x = 7;
+	char path[128];
+
+	snprintf(path, sizeof(path), "%s/img/fifo", t->root);
+	assert_int_equal(mkfifo(path, 0600), 0);
+	for (int i = 0; i < 6000; i++) {
+		char name[256] = "", text[16];
+
+		x = x * 1664525 + 1013904223;
+		for (unsigned n = x >> 29; n < 8; n++) {
+			x = x * 1664525 + 1013904223;
+			strcat(name, piece[(x >> 16) % (sizeof(piece) / sizeof(piece[0]))]);
+			if (x >> 31)
+				strcat(name, "/");
+		}
+		if (ask(t, name, text))
+			continue;
+		if (strcmp(text, "parent") && strcmp(text, "deep"))
+			fail_msg("%s opens \"%s\"", name, text);
+	}
+	/* The last component may be as long as anything. */
+	for (size_t n = 1; n < 10000; n = n * 5 / 3 + 1) {
+		char *name = malloc(n + 1), text[16];
+
+		memset(name, 'a', n);
+		name[n] = '\0';
+		assert_int_equal(ask(t, name, text), -ENOENT);
+		for (size_t k = 1; k < n; k += 2)
+			name[k] = '/';
+		assert_int_equal(ask(t, name, text), -ENOENT);
+		free(name);
+	}
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -348,8 +410,20 @@ int main(void)
 		T(a_parent_names_its_own_parent_from_where_it_lies),
 		T(each_file_beside_is_tried_in_order),
 		T(a_file_beside_may_be_kept),
+		T(no_name_leads_outside),
 		T(an_image_in_memory_has_nothing_beside),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	const struct CMUnitTest again[] = {
+		T(relative_names_are_found_beside_the_image),
+		T(names_that_lead_outside_are_refused),
+		T(only_regular_files_are_opened),
+		T(chain_folders_are_searched_and_allowed),
+		T(each_file_beside_is_tried_in_order),
+		T(no_name_leads_outside),
+	};
+	int r = cmocka_run_group_tests(tests, NULL, NULL);
+
+	setenv("EIO_NO_OPENAT2", "1", 1);
+	return r | cmocka_run_group_tests_name("without openat2()", again, NULL, NULL);
 }

@@ -196,6 +196,27 @@ void image_discover(struct image *img)
 		img->err = stack_walk(img->source, check_one, NULL);
 }
 
+struct image *image_stack(const char *path, const char *const *chain)
+{
+	return image_stack_map(path, chain, NULL);
+}
+
+struct image *image_stack_map(const char *path, const char *const *chain, const char *bad_map)
+{
+	struct image *img = image_new(0);
+
+	session_init(&img->s);
+	img->s.on_finding = on_finding;
+	img->s.arg = img;
+	img->s.opt.chain = chain;
+	img->s.opt.bad_map = bad_map;
+	img->err = stack_open(&img->s, path, &img->source);
+	if (!img->err)
+		img->err = stack_walk(img->source, check_one, NULL);
+	img->top = img->source ? img->source->child : NULL;
+	return img;
+}
+
 size_t image_seen(const struct image *img, enum finding_id id, uint64_t at)
 {
 	size_t n = 0;

@@ -59,6 +59,14 @@ void image_open(struct image *img, const struct layer_ops *ops);
 void image_check(struct image *img, const struct layer_ops *ops);
 /* image_discover() - let discovery find what is in the bytes, then check every layer */
 void image_discover(struct image *img);
+/*
+ * image_stack() - open a file as the program does, with what its chain names, and check all of it
+ * @chain: folders, NULL-terminated, or NULL. The image has no bytes to poke; img->top is what
+ * stands on the source, or NULL.
+ */
+struct image *image_stack(const char *path, const char *const *chain);
+/* image_stack_map() - the same, with a ddrescue map of the file */
+struct image *image_stack_map(const char *path, const char *const *chain, const char *bad_map);
 void image_close(struct image *img);
 
 /* How many findings of @id were seen, at @at (or anywhere: ANYWHERE). */

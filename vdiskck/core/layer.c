@@ -167,11 +167,11 @@ int layer_resolve(struct layer *l, uint64_t off, struct extent *run)
 {
 	int r = layer_map(l, off, run);
 
-	while (!r && run->kind == EXTENT_DATA && !run->packed &&
-	       run->in->ops->kind != LAYER_SOURCE) {
+	while (!r && run->kind == EXTENT_DATA && !run->packed) {
+		struct layer *in = run->in;
 		struct extent deeper;
 
-		r = layer_map(run->in, run->at, &deeper);
+		r = layer_map(in, run->at, &deeper);
 		if (r)
 			break;
 		if (deeper.packed) {
@@ -186,6 +186,9 @@ int layer_resolve(struct layer *l, uint64_t off, struct extent *run)
 		if (deeper.len > run->len)
 			deeper.len = run->len;
 		*run = deeper;
+		/* A source maps to itself, but for what it knows to be lost. */
+		if (run->in == in)
+			break;
 	}
 	return r;
 }

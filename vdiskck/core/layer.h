@@ -71,6 +71,11 @@ struct layer_ops {
 	 */
 	int (*probe)(struct layer *below);
 	/*
+	 * The same with more effort, asked only where no probe answers: look for copies of lost
+	 * headers, up to 1 GiB deep. May be NULL.
+	 */
+	int (*search)(struct layer *below);
+	/*
 	 * Parse metadata of l->below into l->priv, set l->size (and l->sector). Returns 0 when
 	 * anything at all can be read, else -errno: -EBADMSG not this format or too much lost,
 	 * -EOPNOTSUPP a feature that we don't know (after a finding that names it), -ENOKEY or

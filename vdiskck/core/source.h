@@ -51,6 +51,12 @@ int source_open_beside(struct layer *by, const char *name, struct layer **l);
  */
 int source_each_beside(struct layer *by, int (*fn)(void *arg, struct layer *source), void *arg);
 
+/*
+ * source_folder() - the @i-th folder (or file that --chain names) that source_open_beside() may
+ * open something in, as an absolute path; NULL: no more, or @l is NULL or no file
+ */
+const char *source_folder(const struct layer *l, size_t i);
+
 /* source_same() - are the two the same file (device and inode)? */
 bool source_same(const struct layer *a, const struct layer *b);
 /* source_mtime() - last modification, seconds since 1970; false: not known */

@@ -107,6 +107,13 @@ out:
 	return r;
 }
 
+const char *source_folder(const struct layer *l, size_t i)
+{
+	const struct source *f = l && l->ops == &source_ops ? l->priv : NULL;
+
+	return f && f->places && i < f->places->n ? f->places->v[i].path : NULL;
+}
+
 struct places *places_ref(struct places *p)
 {
 	if (p)
@@ -148,7 +155,7 @@ static int open_below_by_path(const struct place *in, const char *rest, int flag
 	real = realpath(path, NULL);
 	if (!real)
 		return -errno;
-	if (!below(in->path, real)) {
+	if (!below(in->path, real) && strcmp(in->path, real)) {
 		fd = -EXDEV;
 	} else if (!strncmp(real, "/proc/", 6)) {
 		fd = -ELOOP;
