@@ -2,6 +2,7 @@
 #include "vdiskck/core/json.h"
 
 #include <json-c/json.h>
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -112,8 +113,13 @@ void js_int(struct json *obj, const char *key, int64_t v)
 
 void js_real(struct json *obj, const char *key, double v)
 {
-	char text[32];
+	char text[400]; /* DBL_MAX has 309 digits before its point */
 
+	/* JSON has no word for infinity or not-a-number. */
+	if (!isfinite(v)) {
+		js_put(obj, key, NULL);
+		return;
+	}
 	snprintf(text, sizeof(text), "%.3f", v);
 	js_put(obj, key, wrap(json_object_new_double_s(v, text)));
 }
@@ -134,6 +140,16 @@ const char *js_line(struct json *j)
 							      JSON_C_TO_STRING_NOSLASHESCAPE);
 }
 
+/* Does nothing follow the value, up to the end or a NUL (a JSON area on disk is padded)? */
+static bool only_space(struct json_tokener *t, const char *text, size_t len)
+{
+	size_t i = json_tokener_get_parse_end(t);
+
+	while (i < len && (text[i] == ' ' || (text[i] >= '\t' && text[i] <= '\r')))
+		i++;
+	return i >= len || !text[i];
+}
+
 struct json *js_parse(const char *text, size_t len)
 {
 	struct json_tokener *t = json_tokener_new_ex(32);
@@ -143,7 +159,7 @@ struct json *js_parse(const char *text, size_t len)
 		return NULL;
 	if (len < INT32_MAX)
 		o = json_tokener_parse_ex(t, text, (int)len);
-	if (json_tokener_get_error(t) != json_tokener_success) {
+	if (json_tokener_get_error(t) != json_tokener_success || !only_space(t, text, len)) {
 		json_object_put(o);
 		o = NULL;
 	}

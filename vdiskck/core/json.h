@@ -23,7 +23,7 @@ void js_strf(struct json *obj, const char *key, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 void js_u64(struct json *obj, const char *key, uint64_t v);
 void js_int(struct json *obj, const char *key, int64_t v);
-void js_real(struct json *obj, const char *key, double v);
+void js_real(struct json *obj, const char *key, double v); /* infinity, not-a-number: null */
 void js_bool(struct json *obj, const char *key, bool v);
 /* js_put() - @v becomes a member, owned by @obj */
 void js_put(struct json *obj, const char *key, struct json *v);
@@ -36,7 +36,10 @@ const char *js_line(struct json *j);
 
 /* Reading. NULL, 0 or false when the member is missing or of another kind. */
 enum json_kind { JSON_NULL, JSON_BOOL, JSON_NUMBER, JSON_STRING, JSON_ARRAY, JSON_OBJECT };
-/* js_parse() - parse untrusted text; NULL if it is no JSON or nests deeper than 32 */
+/*
+ * js_parse() - parse untrusted text, up to @len or a NUL
+ * NULL if it is no object or array, more follows it, or it nests deeper than 32.
+ */
 struct json *js_parse(const char *text, size_t len);
 enum json_kind js_kind(const struct json *j);
 struct json *js_get(const struct json *obj, const char *key); /* borrowed */

@@ -171,17 +171,18 @@ int layer_resolve(struct layer *l, uint64_t off, struct extent *run)
 		struct layer *in = run->in;
 		struct extent deeper;
 
+		/* A structure may point past the end of what holds it: that is damage, no error. */
+		if (run->at >= in->size) {
+			run->kind = EXTENT_LOST;
+			run->why = LAYER_READ_PAST_END;
+			break;
+		}
 		r = layer_map(in, run->at, &deeper);
 		if (r)
 			break;
-		if (deeper.packed) {
-			/* The packed run may begin before the byte we came for. */
-			uint64_t ahead = run->at - deeper.off;
-
-			deeper.off = ahead <= run->off ? run->off - ahead : 0;
-			*run = deeper;
-			break;
-		}
+		/* Of a packed run, from the byte we came for: what is before may lie elsewhere. */
+		if (deeper.packed)
+			deeper.len -= run->at - deeper.off;
 		deeper.off = run->off;
 		if (deeper.len > run->len)
 			deeper.len = run->len;

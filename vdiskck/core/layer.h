@@ -166,6 +166,7 @@ int layer_map(struct layer *l, uint64_t off, struct extent *run);
 /*
  * layer_resolve() - layer_map() followed down to where the bytes are stored
  * @run->in is a source, or the layer whose packed bytes hold them; or the run is zero or lost.
+ * @run starts at @off; only if @l itself packs it, it is the whole packed run.
  */
 int layer_resolve(struct layer *l, uint64_t off, struct extent *run);
 /* layer_map_below() - a map() for drivers that present @shift.. of l->below byte for byte */
@@ -183,7 +184,7 @@ struct where {
  * @max: size of @w; WHERE_MAX is always enough for a stack that discovery made
  * Returns the number of entries. w[0].l is no source when the bytes are zero or lost below it.
  */
-#define WHERE_MAX 64
+#define WHERE_MAX 96 /* a chain of 64 links under a stack of 24 layers */
 size_t layer_where(struct layer *l, uint64_t off, uint64_t len, struct where *w, size_t max);
 
 /* layer_source() - the source that @l finally rests on */

@@ -11,18 +11,21 @@ const char *size_text(uint64_t bytes, char buf[SIZE_TEXT])
 {
 	static const char *const unit[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
 	unsigned u = 0;
-	uint64_t whole = bytes, rest = 0;
+	uint64_t one = 1, tenths;
 
-	while (whole >= 1024) {
-		rest = (whole & 1023) << 10 | (rest ? 1 : 0);
-		whole >>= 10;
+	while (bytes / one >= 1024) {
+		one <<= 10;
 		u++;
 	}
-	if (!rest)
-		snprintf(buf, SIZE_TEXT, "%u %s", (unsigned)whole, unit[u]);
+	/* Tenths of a unit, cut; no multiplication that could overflow. */
+	tenths = bytes / one * 10 + (one > 1 ? bytes % one * 5 / (one / 2) : 0);
+	if (bytes % one == 0)
+		snprintf(buf, SIZE_TEXT, "%u %s", (unsigned)(bytes / one), unit[u]);
+	else if (bytes < 10000 && bytes * 10 % one)
+		snprintf(buf, SIZE_TEXT, "%u B", (unsigned)bytes);
 	else
-		snprintf(buf, SIZE_TEXT, "%u.%u %s", (unsigned)whole,
-			 (unsigned)((rest >> 10) * 10 / 1024), unit[u]);
+		snprintf(buf, SIZE_TEXT, "%u.%u %s", (unsigned)(tenths / 10),
+			 (unsigned)(tenths % 10), unit[u]);
 	return buf;
 }
 

@@ -8,7 +8,12 @@
 
 enum { SIZE_TEXT = 16, GUID_TEXT = 37, TIME_TEXT = 40 };
 
-/* size_text() - "512 B", "4 KiB", "1.5 GiB": exact when it divides, else one decimal */
+/*
+ * size_text() - "512 B", "5121 B", "4 KiB", "1.5 GiB"
+ * Without a decimal it is exact, and so it is below 10000 bytes. With one it is cut, never rounded
+ * up: what is short of 2 TiB by a sector is "1.9 TiB", and a byte more than 1 GiB is "1.0 GiB".
+ * Two sizes that are compared are better given in bytes.
+ */
 const char *size_text(uint64_t bytes, char buf[SIZE_TEXT]);
 /*
  * number_parse() - decimal or 0x, with suffix s (512), k, M, G, T (powers of 1024)
