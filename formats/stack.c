@@ -162,8 +162,10 @@ int stack_open(struct session *s, const char *image, struct layer **source)
 		c[0] = (struct candidate){&raw_ops, 100};
 		r = stack_on(*source, c, 1);
 	}
-	if (r == -ENOENT)
-		r = layer_err(*source, -EBADMSG, "%s: nothing of it can be read", c[0].ops->name);
+	if (r == -ENOENT) {
+		layer_err(*source, 0, "%s: nothing of it can be read", c[0].ops->name);
+		r = -EBADMSG;
+	}
 out:
 	if (r) {
 		layer_free(*source);

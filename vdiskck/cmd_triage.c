@@ -7,6 +7,7 @@
 #include <inttypes.h>
 #include <langinfo.h>
 #include <locale.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -118,31 +119,80 @@ static int log_source(void *arg, struct layer *l)
 	return 0;
 }
 
-static size_t put_loss(char *buf, size_t cap, const struct triage *t)
+/* Text that grows in a buffer; what does not fit is cut. */
+struct line {
+	char *buf;
+	size_t len, cap;
+};
+
+static void add(struct line *l, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+static void add(struct line *l, const char *fmt, ...)
+{
+	va_list ap;
+	int n;
+
+	va_start(ap, fmt);
+	n = vsnprintf(l->buf + l->len, l->cap - l->len, fmt, ap);
+	va_end(ap);
+	if (n > 0)
+		l->len += (size_t)n < l->cap - l->len ? (size_t)n : l->cap - l->len - 1;
+}
+
+/* What it costs. "Can be read" is said only of what was read. */
+static void add_loss(struct line *l, const struct triage *t)
 {
 	const struct run *r = &t->r;
 	uint64_t doubtful = ranges_bytes(&t->map.bad, GRADE_DOUBTFUL);
-	bool elsewhere = false;
+	struct cell all = diskmap_part(&t->map, 0, 1);
 	char size[SIZE_TEXT], of[SIZE_TEXT];
-	int n;
+	bool elsewhere = false;
 
 	for (size_t i = 0; i < r->found.n_tally; i++)
 		elsewhere |= r->found.tally[i].lost > 0;
 	size_text(t->map.size, of);
-	if (r->lost)
-		n = snprintf(buf, cap, "%s of the disk's %s are lost", size_text(r->lost, size),
-			     of);
+	if (!t->map.size)
+		return;
+	if (r->lost == t->map.size)
+		add(l, "all of the disk's %s are lost", of);
+	else if (r->lost)
+		add(l, "%s of the disk's %s are lost", size_text(r->lost, size), of);
 	else if (doubtful)
-		n = snprintf(buf, cap, "%s of the disk's %s are doubtful",
-			     size_text(doubtful, size), of);
-	else if (!t->map.size)
-		n = snprintf(buf, cap, "nothing of it can be read");
-	else if (elsewhere)
-		n = snprintf(buf, cap,
-			     "nothing is lost within the disk's %s, but something is missing", of);
+		add(l, "%s of the disk's %s are doubtful", size_text(doubtful, size), of);
+	else if (all.bytes[CELL_UNKNOWN])
+		add(l, "nothing lost so far, but %s of the disk's %s were not examined",
+		    size_text(all.bytes[CELL_UNKNOWN], size), of);
 	else
-		n = snprintf(buf, cap, "no byte of the disk's %s is known to be lost", of);
-	return n < 0 ? 0 : (size_t)n;
+		add(l,
+		    r->s.opt.data ? "all of the disk's %s can be read"
+				  : "no byte of the disk's %s is known to be lost",
+		    of);
+	if (elsewhere && !r->lost)
+		add(l, ", but something is missing");
+}
+
+struct drivers {
+	const struct layer_ops *seen[16];
+	size_t n;
+	bool filesystem;
+	struct line *l;
+};
+
+static int add_driver(void *arg, struct layer *l)
+{
+	struct drivers *d = arg;
+
+	d->filesystem |= l->ops->kind == LAYER_FILESYSTEM;
+	if (!l->ops->check || l->state || l->ops->kind == LAYER_SOURCE)
+		return 0;
+	for (size_t i = 0; i < d->n; i++)
+		if (d->seen[i] == l->ops)
+			return 0;
+	if (d->n == sizeof(d->seen) / sizeof(*d->seen))
+		return 0;
+	add(d->l, "%s%s", d->n ? ", " : "; verified: ", l->ops->name);
+	d->seen[d->n++] = l->ops;
+	return 0;
 }
 
 /* What broke, in a sentence or two: what it cost, the worst finding, and how many more. */
@@ -151,21 +201,28 @@ static void make_headline(struct triage *t, int status)
 	const struct run *r = &t->r;
 	const struct entry *worst = r->found.n ? &r->found.v[0] : NULL;
 	enum severity s = worst ? finding_severity(worst->id) : INFO;
-	char *buf = t->headline;
-	size_t o = put_loss(buf, HEADLINE, t);
-	uint64_t more = r->s.count[DAMAGE] + r->s.count[BLEMISH] + r->s.count[UNDECIDED];
+	uint64_t n = r->s.count[DAMAGE] + r->s.count[BLEMISH] + r->s.count[UNDECIDED];
+	struct line l = {t->headline, 0, sizeof(t->headline)};
 
-	if (worst && s != INFO && o < HEADLINE)
-		o += (size_t)snprintf(buf + o, HEADLINE - o, ". %s: %s",
-				      s == DAMAGE    ? "Worst"
-				      : s == BLEMISH ? "Not as it should be"
-						     : "Not examined",
-				      worst->message);
-	if (o < HEADLINE && more > 1)
-		snprintf(buf + o, HEADLINE - o, ". %" PRIu64 " more %s", more - 1,
-			 more == 2 ? "finding" : "findings");
-	else if (o < HEADLINE && status == INTACT)
-		snprintf(buf + o, HEADLINE - o, "; every structure that could be checked holds");
+	add_loss(&l, t);
+	if (worst && s != INFO)
+		add(&l, "%s%s: %s", l.len ? ". " : "",
+		    s == DAMAGE	   ? "Worst"
+		    : s == BLEMISH ? "Not as it should be"
+				   : "Not examined",
+		    worst->message);
+	if (n > 1)
+		add(&l, ". %" PRIu64 " more %s", n - 1, n == 2 ? "finding" : "findings");
+	if (r->failed && *r->error)
+		add(&l, "%sIt could not be finished: %s", l.len ? ". " : "", r->error);
+	/* Nobody should take "intact" for more than was looked at. */
+	if (status == INTACT && r->source) {
+		struct drivers d = {.l = &l};
+
+		stack_walk(r->source, add_driver, &d);
+		if (!d.filesystem)
+			add(&l, "; file systems were not examined");
+	}
 }
 
 /* Verify, read, and add up. The map shows what was examined, however the run ended. */
@@ -358,9 +415,12 @@ static void print_text(struct triage *t, int status)
 	putchar('\n');
 	if (t->r.a->quiet)
 		return;
-	putchar('\n');
-	text_findings(stdout, &t->r);
-	putchar('\n');
+	if (t->r.found.n && (t->r.a->verbose || finding_severity(t->r.found.v[0].id) != INFO)) {
+		putchar('\n');
+		text_findings(stdout, &t->r);
+	}
+	if (t->map.n)
+		putchar('\n');
 	diskmap_print(stdout, &t->map, columns(), isatty(STDOUT_FILENO) && is_utf8(), colour);
 	print_hit(&t->hit);
 	if (t->r.source)

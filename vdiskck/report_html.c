@@ -205,6 +205,7 @@ static void detail_put(void *arg, const char *key, struct json *v)
 {
 	static const char *const shown[] = {"record", "layer",	"kind", "size",
 					    "of",     "parent", "state"};
+	const char *name = key;
 	FILE *f = arg;
 
 	for (size_t i = 0; i < sizeof(shown) / sizeof(*shown); i++)
@@ -220,7 +221,7 @@ static void detail_put(void *arg, const char *key, struct json *v)
 		fputs(key[len] == '_' ? " " : "", f);
 	}
 	fputs("</i> ", f);
-	value_put(f, "", v, 0);
+	value_put(f, name, v, 0);
 	fputs("</span>\n", f);
 }
 
@@ -330,8 +331,12 @@ static void map_put(FILE *f, const struct report *r)
 	struct cell all = diskmap_part(m, 0, 1);
 	char size[SIZE_TEXT];
 
-	fputs("<h2>The disk</h2>\n<p class=\"dim\">What the machine sees as its disk: layer <code>",
-	      f);
+	fputs("<h2>The disk</h2>\n", f);
+	if (!m->n) {
+		fputs("<p>No disk could be opened in the image.</p>\n", f);
+		return;
+	}
+	fputs("<p class=\"dim\">What the machine sees as its disk: layer <code>", f);
 	text_put(f, r->disk);
 	fprintf(f, "</code>, %s. Each cell shows the worst that lies in it.</p>\n",
 		size_text(m->size, size));
@@ -519,6 +524,8 @@ static void coverage_put(FILE *f, const struct report *r)
 {
 	struct cell all = diskmap_part(r->map, 0, 1);
 
+	if (!r->map->n)
+		return;
 	fputs("<h2>What was examined</h2>\n<table class=\"kv\">\n", f);
 	size_row(f, "the disk", r->map->size);
 	size_row(f, r->read_all ? "data, read" : "data, mapped but not read", all.bytes[CELL_DATA]);
@@ -526,7 +533,7 @@ static void coverage_put(FILE *f, const struct report *r)
 	size_row(f, "lost", all.bytes[CELL_LOST]);
 	size_row(f, "doubtful", all.bytes[CELL_DOUBTFUL]);
 	size_row(f, "not examined", all.bytes[CELL_UNKNOWN]);
-	size_row(f, "proved by a structure, checksum or tag", r->checked);
+	size_row(f, "verified by a structure, checksum or tag", r->checked);
 	fputs("</table>\n<p class=\"dim\">Data that carries no checksum can be read, but nothing "
 	      "proves that it is what was written.</p>\n",
 	      f);
