@@ -186,18 +186,20 @@ static bool bitlocker(struct view *v, struct signature *s)
 	static const uint8_t fve[8] = {0x3b, 0xd6, 0x67, 0x49, 0x29, 0x2e, 0xd8, 0x4a};
 	static const uint8_t eow[8] = {0x3b, 0x4d, 0xa8, 0x92, 0x80, 0xdd, 0x0e, 0x4d};
 	unsigned guid = 0xa0; /* BitLocker To Go has it at 0x1a8, behind a FAT32 header */
-	uint64_t block[3], mft;
+	uint64_t block[3], vista;
 
 	if (!p || u16(p + 510) != 0xaa55)
 		return false;
-	mft = u64(p + 48) * p[13] * u16(p + 11); /* Vista: here lies the first FVE block */
-	if (!memcmp(p + 0x1a8, fve, 8))
+	/* Vista has no GUID, but the cluster of the first FVE block where NTFS has $MFTMirr's. */
+	vista = u64(p + 56) * p[13] * u16(p + 11);
+	if (!memcmp(p + 0x1a8, fve, 8) && memcmp(p + 3, "-FVE-FS-", 8) != 0)
 		guid = 0x1a8;
 	else if (memcmp(p + guid, fve, 8) && memcmp(p + guid, eow, 8))
 		guid = 0;
-	s->size = (u64(p + 40) ? u64(p + 40) : u32(p + 32)) * u16(p + 11);
+	s->size = guid == 0x1a8 ? u32(p + 32) : u64(p + 40);
+	s->size = s->size > (UINT64_MAX >> 13) ? 0 : s->size * u16(p + 11);
 	if (!guid)
-		return !memcmp(p + 3, "-FVE-FS-", 8) && is_at(v, mft, "-FVE-FS-", 8);
+		return is_at(v, vista, "-FVE-FS-", 8);
 	for (int i = 0; i < 3; i++)
 		block[i] = u64(p + guid + 16 + 8 * i);
 	for (int i = 0; i < 3; i++) {
@@ -298,8 +300,10 @@ static bool ext(struct view *v, struct signature *s)
 	per_group = u32(p + 32);
 	group = u16(p + 90);
 	first = u32(p + 20);
-	if (!u32(p) || !blocks || !per_group || per_group > 8 * block || first > 1 ||
-	    !u32(p + 40) || blocks > (UINT64_MAX >> 17) || u32(p + 76) > 1)
+	/* With bigalloc it is the clusters of a group that a bitmap of one block must hold. */
+	if (!blocks || !per_group || u32(p + 36) > 8 * block || first > 1 ||
+	    blocks > (UINT64_MAX >> 17) || u32(p + 76) > 1 ||
+	    (!(incompat & 8) && (!u32(p) || !u32(p + 40))))
 		return false;
 	if (incompat & 8)
 		s->name = "jbd"; /* an external journal */
@@ -358,9 +362,9 @@ static bool f2fs(struct view *v, struct signature *s)
 {
 	const uint8_t *p = get(v, 1024, 512);
 
-	if (!p || u32(p + 16) != 12 || u64(p + 36) > (UINT64_MAX >> 13) || !u64(p + 36))
+	if (!p || u32(p + 16) != 12 || !u64(p + 36))
 		return false;
-	s->size = u64(p + 36) << 12;
+	s->size = u64(p + 36) > (UINT64_MAX >> 13) ? 0 : u64(p + 36) << 12;
 	set_id(s, p + 108);
 	return true;
 }
@@ -386,14 +390,17 @@ static bool lvm2(struct view *v, struct signature *s)
 {
 	const uint8_t *p = get(v, 0, 512);
 	uint32_t off = p ? u32(p + 20) : 0;
-	char id[33];
+	char id[40];
 
 	if (!p || memcmp(p + 24, "LVM2 001", 8) || off < 32 || off > 512 - 40 || u64(p + 8) > 3)
 		return false;
 	if (~sum_crc32(~0xf597a6cfu, p + 20, 512 - 20) != u32(p + 16))
 		return false;
-	snprintf(id, sizeof(id), "%.32s", (const char *)p + off);
+	p += off;
+	snprintf(id, sizeof(id), "%.6s-%.4s-%.4s-%.4s-%.4s-%.4s-%.6s", p, p + 6, p + 10, p + 14,
+		 p + 18, p + 22, p + 26);
 	name_escape(id, strlen(id), s->id, sizeof(s->id));
+	p -= off;
 	s->size = u64(p + off + 32);
 	return set_start(v, s, v->base, u64(p + 8) * 512, NULL);
 }
@@ -431,6 +438,26 @@ static bool swap(struct view *v, struct signature *s)
 		return true;
 	}
 	return false;
+}
+
+/* dm-integrity: superblock in the first sector; what it provides is less than what it takes. */
+static bool integrity(struct view *v, struct signature *s)
+{
+	const uint8_t *p = get(v, 0, 512);
+
+	(void)s;
+	return p && p[8] >= 1 && p[8] <= 16 && u64(p + 16) && u16(p + 10) <= 512;
+}
+
+/* dm-verity: the superblock of a hash device */
+static bool verity(struct view *v, struct signature *s)
+{
+	const uint8_t *p = get(v, 0, 512);
+
+	if (!p || u32(p + 8) != 1 || u32(p + 12) > 1 || !power_of_2(u32(p + 64), 512, 1 << 20))
+		return false;
+	set_id(s, p + 16);
+	return true;
 }
 
 static bool iso9660(struct view *v, struct signature *s)
@@ -528,6 +555,8 @@ static const struct kind {
 	{"xfs", 0, 4, true, "XFSB", xfs, 0},
 	{"squashfs", 0, 4, true, "hsqs", squashfs, 0},
 	{"apfs", 32, 4, true, "NXSB", apfs, 0},
+	{"integrity", 0, 8, true, "integrt\0", integrity, 0},
+	{"verity", 0, 8, true, "verity\0\0", verity, 0},
 	{"md", 0, 4, true, "\xfc\x4e\x2b\xa9", md, 0},
 	{"md", 0, 4, false, "\xfc\x4e\x2b\xa9", md, 4096},
 	{"lvm2", 0, 8, false, "LABELONE", lvm2, 0},
