@@ -145,8 +145,8 @@ static void cut_and_flipped_headers_are_survived(void **state)
 		}
 		for (size_t len = 0; len < 600; len += 37) {
 			image_resize(img, len);
-			specimens[i].ops->probe(img->source);
 			image_open(img, specimens[i].ops);
+			specimens[i].ops->probe(img->source);
 		}
 		image_free(img);
 	}
