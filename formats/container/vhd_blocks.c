@@ -214,10 +214,21 @@ static int check_gap(struct layer *l, const struct gap *g)
 	/* A logical volume of XenServer is larger than its VHD: what lies there is anybody's. */
 	if (v->tap && g->after == VHD_UNUSED && g->len % stride)
 		at = end;
-	for (; !r && at + stride <= end && !session_stopped(l->s); at += stride) {
-		enum slot what;
+	if (end > l->below->size)
+		end = l->below->size;
+	for (uint64_t next; at + stride <= end && !session_stopped(l->s); at = next) {
+		enum slot what = SLOT_EMPTY;
+		struct extent below;
 
-		r = slot_look(l, at, &what);
+		next = at + stride;
+		r = layer_map(l->below, at, &below);
+		/* Inside another disk this may be a hole of exabytes. */
+		if (!r && below.kind != EXTENT_DATA && below.len > stride)
+			next = at + below.len / stride * stride;
+		else if (!r)
+			r = slot_look(l, at, &what);
+		if (r)
+			break;
 		if (what != last) {
 			if (last != SLOT_EMPTY)
 				report_slots(l, g, last, run, (at - run) / stride);

@@ -19,10 +19,16 @@ enum {
 	FLOOR = 10000, /* ... for inputs of a few bytes */
 };
 
+/* For the message: where in the stack the promise was broken. */
+static const struct layer *subject;
+static uint64_t subject_off;
+
 #define MUST(what)                                                                                 \
 	do {                                                                                       \
 		if (!(what)) {                                                                     \
-			fprintf(stderr, "%s:%d: broken promise: %s\n", __FILE__, __LINE__, #what); \
+			fprintf(stderr, "%s:%d: broken promise: %s; %s at 0x%llx\n", __FILE__,     \
+				__LINE__, #what, subject ? subject->path : "-",                    \
+				(unsigned long long)subject_off);                                  \
 			abort();                                                                   \
 		}                                                                                  \
 	} while (0)
@@ -138,6 +144,7 @@ static void probe_run(struct layer *l, const struct extent *run, uint64_t off)
 	size_t n = left < PROBED ? (size_t)left : PROBED;
 	struct ranges bad = {0};
 
+	subject_off = off;
 	if (layer_read(l, off, buf, n, &bad))
 		goto out;
 	for (size_t i = 0; i < bad.n; i++)
@@ -207,6 +214,7 @@ static void exercise(struct layer *l)
 {
 	uint8_t byte;
 
+	subject = l;
 	if (l->ops->read) {
 		walk_runs(l);
 		/* Past the end is asked for by others' structures; it is lost, not a crash. */
@@ -242,6 +250,7 @@ void fuzz_driver(const struct layer_ops *ops, const uint8_t *data, size_t size)
 				exercise(c);
 	}
 	in_target = 0;
+	subject = NULL;
 	layer_free(source);
 	session_fini(&s);
 }
@@ -263,6 +272,7 @@ void fuzz_stack(const uint8_t *data, size_t size)
 	stack_discover(source);
 	stack_walk(source, exercise_one, NULL);
 	in_target = 0;
+	subject = NULL;
 	layer_free(source);
 	session_fini(&s);
 }
