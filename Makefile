@@ -102,7 +102,7 @@ fuzz-programs:
 	$(MAKE) -j$$(nproc) B=$(FUZZ_B) CC=$(FUZZ_CC) SAN=0 SANFLAGS='$(FUZZ_FLAGS)' fuzzers
 
 fuzz: deps fuzz-programs
-	tests/fuzz/run.sh $(FUZZ_B) $(FUZZ_SECONDS)
+	tests/fuzz/run.sh $(FUZZ_B) $(FUZZ_SECONDS) $(FUZZERS:$B/fuzz_%=%)
 
 -include $(FUZZ_DRIVERS:%=$B/obj/tests/fuzz/driver_%.d) $(FUZZ_SRC:%.c=$B/obj/%.d)
 -include $(FUZZ_LIB:%.c=$B/obj/%.d)

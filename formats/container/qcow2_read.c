@@ -649,12 +649,16 @@ int qcow2_read(struct layer *l, uint64_t off, void *buf, size_t len, struct rang
 int qcow2_caches_make(struct qcow2 *q)
 {
 	size_t clusters = (size_t)(CLUSTERS_MEMORY / q->cluster_size);
+	size_t slices = TABLES_MEMORY / slice_size(q);
 
+	/* A small file has few tables: a cache for more takes longer to make than to fill. */
+	if (slices > q->l->below->size / slice_size(q))
+		slices = (size_t)(q->l->below->size / slice_size(q)) + 1;
 	if (clusters < CLUSTERS_MIN)
 		clusters = CLUSTERS_MIN;
 	if (clusters > 64)
 		clusters = 64;
-	q->tables = cache_new(slice_size(q), TABLES_MEMORY / slice_size(q), slice_fill, q);
+	q->tables = cache_new(slice_size(q), slices, slice_fill, q);
 	q->clusters = cache_new((size_t)q->cluster_size, clusters, cluster_fill, q);
 	return q->tables && q->clusters ? 0 : -ENOMEM;
 }
