@@ -65,6 +65,8 @@ static int open_parts(struct qcow2 *q)
 		r = qcow2_snapshots_read(q);
 	if (!r)
 		r = qcow2_bitmaps_read(q);
+	if (!r && q->l->s->opt.rebuild)
+		r = qcow2_rebuild(q->l);
 	return r;
 }
 
@@ -107,6 +109,7 @@ const struct layer_ops qcow2_ops = {
 	.open = qcow2_open,
 	.read = qcow2_read,
 	.map = qcow2_map,
+	.check = qcow2_check,
 	.info = qcow2_info,
 	.structure = qcow2_structure,
 	.close = qcow2_close,

@@ -267,5 +267,10 @@ extern const struct layer_ops qcow2_snapshot_ops;
 
 /* The checker, qcow2_check.c: the check() of qcow2_ops and qcow2_snapshot_ops. */
 int qcow2_check(struct layer *l);
+/*
+ * qcow2_rebuild() - look for lost L2 tables, and adopt those whose place is known
+ * For s->opt.rebuild, at the end of open(): each one that is used is a finding, QCOW2_L2_ADOPTED.
+ */
+int qcow2_rebuild(struct layer *l);
 
 #endif
