@@ -113,6 +113,28 @@ static void corpus_wrong_checksum_is_read_and_said(void **state)
 	image_free(img);
 }
 
+static void corpus_chain_reads_as_its_parent(void **state)
+{
+	struct image *img = corpus("vhd-differential/image.vhd.xz", "xz");
+	char path[512], hex[65];
+
+	(void)state;
+	if (!img)
+		skip();
+	image_free(img);
+	run("mv corpus.img image.vhd");
+	image_free(corpus("vhd-differential/image-differential.vhd.xz", "xz"));
+	snprintf(path, sizeof(path), "%s/corpus.img", dir);
+	img = image_stack(path, NULL);
+	assert_int_equal(img->err, 0);
+	assert_finding(img, VHD_HEADER_SUM, 512 + 0x24);
+	assert_int_equal(image_worse(img, DAMAGE), 0);
+	sha256(img->top, hex);
+	assert_string_equal(hex,
+			    "c6db12a7db548e193c29420c1b4533e4708b20c5033db5cc29ef075d48316d25");
+	image_free(img);
+}
+
 static void corpus_virtual_pc_ends_at_its_geometry(void **state)
 {
 	struct image *img = corpus("qemu-virtualpc-dynamic.vhd.bz2", "bzip2");
@@ -192,6 +214,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(corpus_dynamic_by_qemu),
 		cmocka_unit_test(corpus_wrong_checksum_is_read_and_said),
+		cmocka_unit_test(corpus_chain_reads_as_its_parent),
 		cmocka_unit_test(corpus_virtual_pc_ends_at_its_geometry),
 		cmocka_unit_test(corpus_fuzzed_is_refused),
 		cmocka_unit_test(every_option_of_qemu_is_clean),
