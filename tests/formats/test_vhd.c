@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* VHD against images that others made: the corpus, and qemu-img with all its options. */
+#include <errno.h>
 #include <gcrypt.h>
 #include <stdio.h>
 #include <sys/stat.h>
@@ -7,6 +8,7 @@
 
 #include "formats/drivers.h"
 #include "tests/lib/image.h"
+#include "tests/lib/vhd_build.h"
 
 static char dir[] = "/tmp/test_vhd.XXXXXX";
 
@@ -163,6 +165,26 @@ static void corpus_fuzzed_is_refused(void **state)
 	image_free(img);
 }
 
+static void a_table_larger_than_we_read_is_refused(void **state)
+{
+	const struct vhd_spec s = {.block_size = 512, .size = 4096};
+	struct image *img = vhd_build(&s);
+	char path[512];
+
+	(void)state;
+	image_be64(img, vhd_end(img) + 0x30, UINT64_C(512) << 27);
+	image_be32(img, 512 + 0x1c, 1 << 27);
+	vhd_sums(img);
+	snprintf(path, sizeof(path), "%s/table.vhd", dir);
+	image_write(img, path);
+	image_free(img);
+	assert_int_equal(truncate(path, 600 << 20), 0);
+	img = image_stack(path, NULL);
+	assert_int_equal(img->top->state, -EOPNOTSUPP);
+	assert_finding(img, VHD_BAT_TOO_LARGE, 1536);
+	image_free(img);
+}
+
 /* Our bytes are those that qemu-img converts to. */
 static void assert_same_as_qemu(struct image *img, const char *name)
 {
@@ -217,6 +239,7 @@ int main(void)
 		cmocka_unit_test(corpus_chain_reads_as_its_parent),
 		cmocka_unit_test(corpus_virtual_pc_ends_at_its_geometry),
 		cmocka_unit_test(corpus_fuzzed_is_refused),
+		cmocka_unit_test(a_table_larger_than_we_read_is_refused),
 		cmocka_unit_test(every_option_of_qemu_is_clean),
 	};
 
