@@ -28,6 +28,8 @@ const struct layer_ops *const container_drivers[] = {
 };
 
 const struct layer_ops *const cipher_drivers[] = {
+	&luks2_ops,
+	&luks1_ops,
 	&bitlocker_ops,
 	NULL,
 };

@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * LUKS1 and LUKS2 in one shape: keyslots hold volume keys, digests prove them, segments use them.
+ * Sources: "LUKS On-Disk Format Specification" 1.2.3, "LUKS2 On-Disk Format Specification" 1.1.1.
+ */
+#ifndef VDISKCK_CRYPTO_LUKS_H
+#define VDISKCK_CRYPTO_LUKS_H
+
+#include "crypto/prim.h"
+#include "crypto/sector.h"
+#include "vdiskck/core/layer.h"
+#include "vdiskck/core/span.h"
+
+enum {
+	LUKS_SLOTS = 32, /* LUKS2's limit; LUKS1 has 8 */
+	LUKS_DIGESTS = 32,
+	LUKS_SEGMENTS = 32,
+	LUKS_TOKENS = 32,
+	LUKS_KEY_MAX = 512, /* bytes; cryptsetup's limit for a volume key */
+	LUKS_SALT_MAX = 256,
+	LUKS_NAME = 64,
+	LUKS_AREA_MAX = 4 << 20, /* bytes of one keyslot's material: 4000 stripes of 1 KiB */
+};
+
+enum luks_kdf { LUKS_PBKDF2, LUKS_ARGON2I, LUKS_ARGON2ID };
+
+/* A cipher as dm-crypt writes it, "aes-xts-plain64", taken apart. */
+struct luks_cipher {
+	char text[LUKS_NAME];
+	char name[LUKS_NAME], mode[LUKS_NAME], iv[LUKS_NAME];
+};
+
+enum luks_slot_state {
+	LUKS_SLOT_GOOD,	       /* nothing speaks against it */
+	LUKS_SLOT_IMPOSSIBLE,  /* its description can't be true */
+	LUKS_SLOT_UNKNOWN,     /* of a type or with a KDF that we don't know */
+	LUKS_SLOT_OVERWRITTEN, /* its material does not look like ciphertext */
+	LUKS_SLOT_OPENED,      /* a key opened it */
+};
+
+struct luks_slot {
+	unsigned id;
+	enum luks_slot_state state;
+	uint64_t off, len; /* of the key material, in the layer below (or the detached header) */
+	struct luks_cipher cipher;
+	size_t area_key; /* bytes of key for the material */
+	size_t key_len;	 /* bytes of the volume key */
+	uint32_t stripes;
+	int af_hash; /* enum prim_hash */
+	enum luks_kdf kdf;
+	int kdf_hash; /* PBKDF2 */
+	uint64_t passes;
+	uint32_t memory, lanes; /* Argon2: KiB */
+	uint8_t salt[LUKS_SALT_MAX];
+	size_t salt_len;
+	uint32_t digests; /* bit mask of the digests that prove its key */
+	int priority;
+};
+
+struct luks_digest {
+	unsigned id;
+	int hash;
+	uint64_t passes;
+	uint8_t salt[LUKS_SALT_MAX];
+	size_t salt_len;
+	uint8_t value[PRIM_HASH_MAX];
+	size_t value_len;
+	uint32_t segments; /* bit mask */
+	uint8_t *key;	   /* secret; NULL: not opened */
+	size_t key_len;
+};
+
+enum luks_segment_kind { LUKS_CRYPT, LUKS_LINEAR, LUKS_SEGMENT_UNKNOWN };
+
+struct luks_segment {
+	unsigned id;
+	enum luks_segment_kind kind;
+	uint64_t start;	   /* in the layer */
+	uint64_t off, len; /* below; the last one's may be cut by the end of the device */
+	uint64_t iv_tweak; /* in 512-byte sectors */
+	uint32_t sector;
+	struct luks_cipher cipher;
+	char integrity[LUKS_NAME]; /* "": none; "hmac(sha256)", "aead", "poly1305" */
+	int digest;		   /* index, or -1 */
+	struct sector_cipher *c;
+};
+
+struct luks_token {
+	unsigned id;
+	char type[LUKS_NAME];
+};
+
+/* One of LUKS2's two headers. */
+struct luks2_copy {
+	uint64_t off;
+	enum { LUKS2_GOOD, LUKS2_ABSENT, LUKS2_BAD_SUM, LUKS2_BAD_JSON, LUKS2_MISPLACED } verdict;
+	uint64_t size, seqid; /* size: with the JSON area */
+	struct json *json;
+	char *text;
+};
+
+struct luks {
+	int version;
+	struct layer *meta; /* the layer that holds the headers: l->below, or a detached one */
+	char uuid[41], label[49], subsystem[49];
+	struct luks2_copy copy[2];
+	int used;
+	struct luks_slot slot[LUKS_SLOTS];
+	size_t n_slots;
+	struct luks_digest digest[LUKS_DIGESTS];
+	size_t n_digests;
+	struct luks_segment segment[LUKS_SEGMENTS];
+	size_t n_segments;
+	struct luks_token token[LUKS_TOKENS];
+	size_t n_tokens;
+	char requirements[128]; /* LUKS2: features that one must know to write */
+	bool reencryption;	/* one was interrupted */
+	uint64_t header_end;	/* end of headers and key material */
+	bool open;
+};
+
+extern const struct layer_ops luks1_ops, luks2_ops;
+
+/* luks1_parse(), luks2_parse() - fill l->priv from the headers in ->meta; report what is wrong.
+ * 0, -EBADMSG (nothing usable), -EOPNOTSUPP, -ENOMEM */
+int luks1_parse(struct layer *l);
+int luks2_parse(struct layer *l);
+/* luks2_find() - offset of a secondary header (or 0), for when the primary is lost; 1 or 0 */
+int luks2_find(struct layer *below, uint64_t *off);
+/* luks_cipher_parse() - "aes-cbc-essiv:sha256" into its parts; false: not of that form */
+bool luks_cipher_parse(const char *text, struct luks_cipher *c);
+
+/*
+ * luks_unlock() - try the session's keys on all keyslots until every segment has its key
+ * 0; -ENOKEY; -EKEYREJECTED; -ENOMEM. Opens the segments' ciphers.
+ */
+int luks_unlock(struct layer *l);
+/* luks_check_slots() - does each keyslot's material look like ciphertext? Reports and marks. */
+int luks_check_slots(struct layer *l);
+
+#endif

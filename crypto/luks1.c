@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <ctype.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "crypto/luks.h"
+#include "vdiskck/core/endian.h"
+#include "vdiskck/core/session.h"
+
+enum { SLOTS = 8, ENABLED = 0x00ac71f3, DISABLED = 0x0000dead, DIGEST = 20 };
+
+struct luks1_slot {
+	be32_t active; /* ENABLED or DISABLED */
+	be32_t iterations;
+	uint8_t salt[32];
+	be32_t off; /* 0x28 of the key material, in sectors */
+	be32_t stripes;
+};
+
+/* LUKS1 2.1 */
+struct luks1_header {
+	uint8_t magic[6];
+	be16_t version;
+	char cipher[32];  /* 0x08 */
+	char mode[32];	  /* 0x28 */
+	char hash[32];	  /* 0x48 */
+	be32_t payload;	  /* 0x68 in sectors; 0: the header is detached */
+	be32_t key_bytes; /* 0x6c */
+	uint8_t digest[DIGEST];
+	uint8_t digest_salt[32]; /* 0x84 */
+	be32_t digest_iterations;
+	char uuid[40]; /* 0xa8 */
+	struct luks1_slot slot[SLOTS];
+};
+_Static_assert(sizeof(struct luks1_header) == 592, "LUKS1 2.1");
+
+/* A text field: printable, ends inside. */
+static bool text_copy(const char *field, size_t cap, char *out)
+{
+	size_t n = strnlen(field, cap);
+
+	for (size_t i = 0; i < n; i++)
+		if (!isprint((unsigned char)field[i]))
+			return false;
+	memcpy(out, field, n);
+	out[n] = '\0';
+	return n < cap;
+}
+
+/* Does key material [off, off + len) lie behind the header and before the payload? */
+static bool slot_possible(const struct luks *u, const struct luks_slot *s, uint64_t payload)
+{
+	uint64_t len = s->key_len * (uint64_t)s->stripes;
+
+	return s->stripes && len <= LUKS_AREA_MAX && s->off >= sizeof(struct luks1_header) &&
+	       range_inside(s->off, len, payload ? payload : u->meta->size);
+}
+
+static void slot_parse(struct layer *l, const struct luks1_header *h, unsigned i)
+{
+	struct luks *u = l->priv;
+	const struct luks1_slot *d = &h->slot[i];
+	uint64_t at = offsetof(struct luks1_header, slot) + i * sizeof(*d);
+	struct luks_slot *s;
+
+	if (be32(d->active) == DISABLED)
+		return;
+	s = &u->slot[u->n_slots++];
+	*s = (struct luks_slot){
+		.id = i,
+		.off = be32(d->off) * 512ull,
+		.stripes = be32(d->stripes),
+		.cipher = u->segment[0].cipher,
+		.area_key = be32(h->key_bytes),
+		.key_len = be32(h->key_bytes),
+		.af_hash = u->digest[0].hash,
+		.kdf_hash = u->digest[0].hash,
+		.passes = be32(d->iterations),
+		.salt_len = sizeof(d->salt),
+		.digests = 1,
+	};
+	s->len = (s->key_len * (uint64_t)s->stripes + 511) & ~511ull;
+	memcpy(s->salt, d->salt, sizeof(d->salt));
+	if (be32(d->active) != ENABLED || !slot_possible(u, s, be32(h->payload) * 512ull)) {
+		s->state = LUKS_SLOT_IMPOSSIBLE;
+		finding_fact(l, LUKS_KEYSLOT_IMPOSSIBLE,
+			     &(struct fact){.in = u->meta, .at = at, .at_len = sizeof(*d)},
+			     "keyslot %u: state 0x%08" PRIx32 ", %" PRIu32
+			     " stripes at sector %" PRIu32 ": can't be true",
+			     i, be32(d->active), be32(d->stripes), be32(d->off));
+	} else if (u->header_end < s->off + s->len) {
+		u->header_end = s->off + s->len;
+	}
+}
+
+/* Two keyslots on the same bytes: at most one of them can be whole. */
+static void check_overlap(struct layer *l)
+{
+	struct luks *u = l->priv;
+
+	for (size_t i = 0; i < u->n_slots; i++)
+		for (size_t k = i + 1; k < u->n_slots; k++) {
+			const struct luks_slot *a = &u->slot[i], *b = &u->slot[k];
+
+			if (a->off < b->off + b->len && b->off < a->off + a->len &&
+			    a->state == LUKS_SLOT_GOOD && b->state == LUKS_SLOT_GOOD)
+				finding_fact(l, LUKS_KEYSLOT_OVERLAP,
+					     &(struct fact){
+						     .in = u->meta, .at = b->off, .at_len = b->len},
+					     "key material of keyslots %u and %u overlaps", a->id,
+					     b->id);
+		}
+}
+
+int luks1_parse(struct layer *l)
+{
+	struct luks *u = l->priv;
+	struct luks1_header h;
+	struct luks_segment *g = &u->segment[0];
+	struct luks_digest *d = &u->digest[0];
+	char cipher[33], mode[33], hash[33], text[2 * 33 + 1];
+	uint64_t payload;
+	int r = layer_read(u->meta, 0, &h, sizeof(h), NULL);
+
+	if (r)
+		return r;
+	payload = be32(h.payload) * 512ull;
+	u->version = 1;
+	u->n_segments = u->n_digests = 1;
+	u->header_end = sizeof(h);
+	memcpy(u->uuid, h.uuid, 40);
+	*d = (struct luks_digest){.passes = be32(h.digest_iterations),
+				  .salt_len = sizeof(h.digest_salt),
+				  .value_len = DIGEST,
+				  .segments = 1};
+	memcpy(d->salt, h.digest_salt, sizeof(h.digest_salt));
+	memcpy(d->value, h.digest, DIGEST);
+	if (!text_copy(h.cipher, sizeof(h.cipher), cipher) ||
+	    !text_copy(h.mode, sizeof(h.mode), mode) || !text_copy(h.hash, sizeof(h.hash), hash) ||
+	    !be32(h.key_bytes) || be32(h.key_bytes) > LUKS_KEY_MAX) {
+		finding(l, LUKS_HEADER_IMPOSSIBLE, 0, sizeof(h),
+			"the LUKS1 header's cipher, hash or key size can't be true");
+		return -EBADMSG;
+	}
+	snprintf(text, sizeof(text), "%s-%s", cipher, mode);
+	d->hash = prim_hash_find(hash);
+	if (!luks_cipher_parse(text, &g->cipher) || d->hash < 0) {
+		finding(l, LUKS_UNSUPPORTED, 8, 96, "cipher %s with hash %s is not known", text,
+			hash);
+		return -EOPNOTSUPP;
+	}
+	if (payload > l->below->size) {
+		finding_fact(l, LUKS_TRUNCATED, &(struct fact){.at = 0x68, .at_len = 4},
+			     "the payload starts at sector %" PRIu32
+			     ", behind the end of the device",
+			     be32(h.payload));
+		payload = l->below->size;
+	}
+	g->kind = LUKS_CRYPT;
+	g->off = payload;
+	g->len = l->below->size - payload;
+	g->sector = 512;
+	l->size = g->len;
+	for (unsigned i = 0; i < SLOTS; i++)
+		slot_parse(l, &h, i);
+	check_overlap(l);
+	if (!u->n_slots)
+		finding(l, LUKS_NO_KEYSLOT, offsetof(struct luks1_header, slot), sizeof(h.slot),
+			"no keyslot is in use: only the volume key opens this device");
+	return 0;
+}

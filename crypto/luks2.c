@@ -1,0 +1,494 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* LUKS2: two binary headers with JSON areas, of which the better one is used. Nothing is written. */
+#include <ctype.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "crypto/luks.h"
+#include "vdiskck/core/endian.h"
+#include "vdiskck/core/json.h"
+#include "vdiskck/core/session.h"
+
+enum { BINARY = 4096, HEADER_MIN = 16 << 10, HEADER_MAX = 4 << 20 };
+
+/* LUKS2 2.1 */
+struct luks2_header {
+	uint8_t magic[6]; /* "LUKS\xba\xbe", of the secondary one "SKUL\xba\xbe" */
+	be16_t version;
+	be64_t size; /* 0x08 with the JSON area */
+	be64_t seqid;
+	char label[48]; /* 0x18 */
+	char sum_alg[32];
+	uint8_t salt[64];
+	char uuid[40]; /* 0xa8 */
+	char subsystem[48];
+	be64_t off; /* 0x100 where this header lies */
+	uint8_t reserved[184];
+	uint8_t sum[64]; /* 0x1c0 of header and JSON area, this field zero */
+	uint8_t reserved2[7 * 512];
+};
+_Static_assert(sizeof(struct luks2_header) == BINARY, "LUKS2 2.1");
+
+/* Where a secondary header may lie: behind a primary one of each legal size. */
+static const uint64_t second_at[] = {0x4000,  0x8000,	0x10000,  0x20000, 0x40000,
+				     0x80000, 0x100000, 0x200000, 0x400000};
+
+static bool is_magic(const struct luks2_header *h, int second)
+{
+	return !memcmp(h->magic, second ? "SKUL\xba\xbe" : "LUKS\xba\xbe", 6) &&
+	       be16(h->version) == 2;
+}
+
+int luks2_find(struct layer *below, uint64_t *off)
+{
+	struct luks2_header h;
+
+	for (size_t i = 0; i < sizeof(second_at) / sizeof(*second_at); i++) {
+		if (layer_read(below, second_at[i], &h, sizeof(h), NULL))
+			return 0;
+		if (is_magic(&h, 1) && be64(h.off) == second_at[i]) {
+			*off = second_at[i];
+			return 1;
+		}
+	}
+	return 0;
+}
+
+static bool sum_fits(uint8_t *buf, size_t len)
+{
+	struct luks2_header *h = (struct luks2_header *)buf;
+	char name[sizeof(h->sum_alg) + 1] = {0};
+	uint8_t stored[64], out[PRIM_HASH_MAX];
+	int hash;
+
+	memcpy(name, h->sum_alg, sizeof(h->sum_alg));
+	hash = prim_hash_find(name);
+	if (hash < 0)
+		return false;
+	memcpy(stored, h->sum, sizeof(stored));
+	memset(h->sum, 0, sizeof(h->sum));
+	prim_hash((enum prim_hash)hash, buf, len, out);
+	memcpy(h->sum, stored, sizeof(stored));
+	return !memcmp(out, stored, prim_hash_len((enum prim_hash)hash));
+}
+
+static int copy_read(struct luks *u, uint64_t off, int second, struct luks2_copy *c)
+{
+	struct luks2_header h;
+	char *json;
+	int r = layer_read(u->meta, off, &h, sizeof(h), NULL);
+
+	*c = (struct luks2_copy){.off = off, .verdict = LUKS2_ABSENT};
+	if (r || !is_magic(&h, second))
+		return r;
+	c->size = be64(h.size);
+	c->seqid = be64(h.seqid);
+	if (c->size < HEADER_MIN || c->size > HEADER_MAX || c->size % 4096) {
+		c->verdict = LUKS2_BAD_SUM;
+		c->size = BINARY;
+		return 0;
+	}
+	c->text = calloc(1, c->size + 1);
+	if (!c->text)
+		return -ENOMEM;
+	r = layer_read(u->meta, off, c->text, c->size, NULL);
+	if (r)
+		return r;
+	json = c->text + BINARY;
+	c->json = js_parse(json, strlen(json));
+	c->verdict = !sum_fits((uint8_t *)c->text, c->size) ? LUKS2_BAD_SUM
+		     : be64(h.off) != off		    ? LUKS2_MISPLACED
+		     : !c->json				    ? LUKS2_BAD_JSON
+							    : LUKS2_GOOD;
+	return 0;
+}
+
+static int copies_read(struct luks *u)
+{
+	uint64_t second = 0;
+	int r = copy_read(u, 0, 0, &u->copy[0]);
+
+	if (r)
+		return r;
+	if (u->copy[0].verdict == LUKS2_GOOD || u->copy[0].verdict == LUKS2_BAD_JSON)
+		second = u->copy[0].size;
+	else
+		luks2_find(u->meta, &second);
+	if (second)
+		r = copy_read(u, second, 1, &u->copy[1]);
+	else
+		u->copy[1].verdict = LUKS2_ABSENT;
+	return r;
+}
+
+/* Index of the copy to use: good and the newer one; else one whose JSON parses; else -1. */
+static int copy_choose(const struct luks *u)
+{
+	const struct luks2_copy *a = &u->copy[0], *b = &u->copy[1];
+
+	if (a->verdict == LUKS2_GOOD && b->verdict == LUKS2_GOOD)
+		return b->seqid > a->seqid;
+	if (a->verdict == LUKS2_GOOD || b->verdict == LUKS2_GOOD)
+		return b->verdict == LUKS2_GOOD;
+	return a->json ? 0 : b->json ? 1 : -1;
+}
+
+static void copies_report(struct layer *l)
+{
+	static const char *const text[] = {
+		[LUKS2_GOOD] = "good",
+		[LUKS2_ABSENT] = "not there",
+		[LUKS2_BAD_SUM] = "its checksum does not fit",
+		[LUKS2_BAD_JSON] = "its JSON area does not parse",
+		[LUKS2_MISPLACED] = "it says that it lies elsewhere",
+	};
+	struct luks *u = l->priv;
+	const struct luks2_copy *a = &u->copy[0], *b = &u->copy[1];
+
+	for (int i = 0; i < 2; i++) {
+		const struct luks2_copy *c = &u->copy[i];
+		struct fact f = {.in = u->meta, .at = c->off, .at_len = c->size ? c->size : BINARY};
+
+		if (c->verdict == LUKS2_GOOD)
+			continue;
+		finding_fact(l,
+			     i == u->used || u->used < 0 ? LUKS2_HEADER_USED_BAD : LUKS2_HEADER_BAD,
+			     &f, "%s header at 0x%" PRIx64 ": %s%s", i ? "secondary" : "primary",
+			     c->off, text[c->verdict],
+			     i == u->used ? "; used all the same, for the other one is worse" : "");
+	}
+	if (a->verdict == LUKS2_GOOD && b->verdict == LUKS2_GOOD && a->seqid != b->seqid)
+		finding_fact(l, LUKS2_HEADER_STALE,
+			     &(struct fact){.in = u->meta,
+					    .at = u->copy[!u->used].off + 16,
+					    .at_len = 8,
+					    .stored = strf("sequence id %" PRIu64,
+							   u->copy[!u->used].seqid),
+					    .expected = strf("%" PRIu64, u->copy[u->used].seqid)},
+			     "the %s header is older than the other one: an update was cut short",
+			     u->used ? "primary" : "secondary");
+}
+
+/* --- JSON into structures --- */
+
+static const char *str(const struct json *obj, const char *key)
+{
+	const struct json *v = js_get(obj, key);
+
+	return v && js_kind(v) == JSON_STRING ? js_text(v) : "";
+}
+
+static uint64_t num(const struct json *obj, const char *key)
+{
+	uint64_t v = 0;
+	const struct json *m = js_get(obj, key);
+
+	return m && js_to_u64(m, &v) ? v : 0;
+}
+
+/* Base64 into @out; the length, or 0 when it is none or too long. */
+static size_t base64(const char *s, uint8_t *out, size_t cap)
+{
+	static const char set[] =
+		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+	uint32_t bits = 0, have = 0;
+	size_t n = 0;
+
+	for (; *s && *s != '='; s++) {
+		const char *p = strchr(set, *s);
+
+		if (!p)
+			return 0;
+		bits = bits << 6 | (uint32_t)(p - set);
+		have += 6;
+		if (have < 8)
+			continue;
+		have -= 8;
+		if (n == cap)
+			return 0;
+		out[n++] = (uint8_t)(bits >> have);
+	}
+	return n;
+}
+
+/* The bits of those elements of a JSON array of numbers-as-strings for which @index is >= 0. */
+static uint32_t id_mask(const struct json *arr, const struct luks *u,
+			int (*index)(const struct luks *u, unsigned id))
+{
+	uint32_t mask = 0;
+
+	for (size_t i = 0; i < js_len(arr); i++) {
+		uint64_t id;
+		int k;
+
+		if (js_to_u64(js_at(arr, i), &id) && id < 1000 && (k = index(u, (unsigned)id)) >= 0)
+			mask |= 1u << k;
+	}
+	return mask;
+}
+
+static int slot_index(const struct luks *u, unsigned id)
+{
+	for (size_t i = 0; i < u->n_slots; i++)
+		if (u->slot[i].id == id)
+			return (int)i;
+	return -1;
+}
+
+static int segment_index(const struct luks *u, unsigned id)
+{
+	for (size_t i = 0; i < u->n_segments; i++)
+		if (u->segment[i].id == id)
+			return (int)i;
+	return -1;
+}
+
+static bool id_of(const char *key, unsigned *id)
+{
+	char *end;
+	unsigned long v = strtoul(key, &end, 10);
+
+	*id = (unsigned)v;
+	return *key && !*end && v < 1000;
+}
+
+static void slot_bad(struct layer *l, struct luks_slot *s, enum luks_slot_state state,
+		     const char *why)
+{
+	struct luks *u = l->priv;
+
+	s->state = state;
+	finding_fact(l, state == LUKS_SLOT_UNKNOWN ? LUKS_KEYSLOT_UNKNOWN : LUKS_KEYSLOT_IMPOSSIBLE,
+		     &(struct fact){.in = u->meta,
+				    .at = u->copy[u->used].off + BINARY,
+				    .at_len = u->copy[u->used].size - BINARY},
+		     "keyslot %u: %s", s->id, why);
+}
+
+static bool slot_kdf(struct luks_slot *s, const struct json *kdf)
+{
+	const char *type = str(kdf, "type");
+
+	s->salt_len = base64(str(kdf, "salt"), s->salt, sizeof(s->salt));
+	if (!strcmp(type, "pbkdf2")) {
+		s->kdf = LUKS_PBKDF2;
+		s->kdf_hash = prim_hash_find(str(kdf, "hash"));
+		s->passes = num(kdf, "iterations");
+		return s->kdf_hash >= 0;
+	}
+	s->kdf = !strcmp(type, "argon2i") ? LUKS_ARGON2I : LUKS_ARGON2ID;
+	s->passes = num(kdf, "time");
+	s->memory = (uint32_t)(num(kdf, "memory") <= UINT32_MAX ? num(kdf, "memory") : 0);
+	s->lanes = (uint32_t)(num(kdf, "cpus") <= 255 ? num(kdf, "cpus") : 0);
+	return !strcmp(type, "argon2i") || !strcmp(type, "argon2id");
+}
+
+static void slot_take(void *arg, const char *key, struct json *j)
+{
+	struct layer *l = arg;
+	struct luks *u = l->priv;
+	const struct json *area = js_get(j, "area"), *af = js_get(j, "af");
+	struct luks_slot *s = &u->slot[u->n_slots];
+	uint64_t size;
+
+	if (u->n_slots == LUKS_SLOTS)
+		return;
+	*s = (struct luks_slot){.priority = 1};
+	if (!id_of(key, &s->id))
+		return;
+	u->n_slots++;
+	s->off = num(area, "offset");
+	size = num(area, "size");
+	if (range_inside(s->off, size, u->meta->size) && s->off + size > u->header_end)
+		u->header_end = s->off + size;
+	if (!strcmp(str(j, "type"), "reencrypt")) {
+		u->reencryption = true;
+		s->state = LUKS_SLOT_UNKNOWN; /* holds no key, but the state of the conversion */
+		s->len = size;
+		return;
+	}
+	s->key_len = num(j, "key_size");
+	s->area_key = num(area, "key_size");
+	s->stripes = (uint32_t)(num(af, "stripes") <= 1 << 20 ? num(af, "stripes") : 0);
+	s->af_hash = prim_hash_find(str(af, "hash"));
+	s->len = (s->key_len * (uint64_t)s->stripes + 511) & ~511ull;
+	if (js_get(j, "priority"))
+		s->priority = (int)num(j, "priority");
+	if (strcmp(str(j, "type"), "luks2") || !slot_kdf(s, js_get(j, "kdf")) || s->af_hash < 0 ||
+	    !luks_cipher_parse(str(area, "encryption"), &s->cipher))
+		slot_bad(l, s, LUKS_SLOT_UNKNOWN, "its type, cipher or KDF is not known");
+	else if (!s->key_len || s->key_len > LUKS_KEY_MAX || !s->area_key ||
+		 s->area_key > LUKS_KEY_MAX || !s->stripes || s->len > LUKS_AREA_MAX ||
+		 s->len > size || s->off < 2 * HEADER_MIN ||
+		 !range_inside(s->off, size, u->meta->size))
+		slot_bad(l, s, LUKS_SLOT_IMPOSSIBLE, "where its key material lies can't be true");
+}
+
+static void segment_take(void *arg, const char *key, struct json *j)
+{
+	struct layer *l = arg;
+	struct luks *u = l->priv;
+	struct luks_segment *g = &u->segment[u->n_segments];
+	const struct json *integrity = js_get(j, "integrity"), *flags = js_get(j, "flags");
+	const char *type = str(j, "type");
+
+	if (u->n_segments == LUKS_SEGMENTS)
+		return;
+	*g = (struct luks_segment){.digest = -1};
+	if (!id_of(key, &g->id))
+		return;
+	/* Backups of segments, from a reencryption, describe the same bytes once more. */
+	for (size_t i = 0; i < js_len(flags); i++)
+		if (!strncmp(js_text(js_at(flags, i)), "backup-", 7))
+			return;
+	u->n_segments++;
+	g->off = num(j, "offset");
+	g->len = strcmp(str(j, "size"), "dynamic") ? num(j, "size") : UINT64_MAX;
+	g->iv_tweak = num(j, "iv_tweak");
+	g->sector = (uint32_t)(num(j, "sector_size") <= 4096 ? num(j, "sector_size") : 0);
+	snprintf(g->integrity, sizeof(g->integrity), "%s", str(integrity, "type"));
+	g->kind = !strcmp(type, "crypt")    ? LUKS_CRYPT
+		  : !strcmp(type, "linear") ? LUKS_LINEAR
+					    : LUKS_SEGMENT_UNKNOWN;
+	if (g->kind == LUKS_LINEAR)
+		g->sector = 512;
+	if (g->kind == LUKS_SEGMENT_UNKNOWN ||
+	    (g->kind == LUKS_CRYPT && (!luks_cipher_parse(str(j, "encryption"), &g->cipher) ||
+				       g->sector < 512 || g->sector & (g->sector - 1)))) {
+		g->kind = LUKS_SEGMENT_UNKNOWN;
+		finding_fact(l, LUKS_UNSUPPORTED,
+			     &(struct fact){.in = u->meta,
+					    .at = u->copy[u->used].off + BINARY,
+					    .at_len = u->copy[u->used].size - BINARY},
+			     "segment %u: type %s with cipher %s and %" PRIu64
+			     "-byte sectors is not known",
+			     g->id, type, str(j, "encryption"), num(j, "sector_size"));
+	}
+}
+
+static void digest_take(void *arg, const char *key, struct json *j)
+{
+	struct layer *l = arg;
+	struct luks *u = l->priv;
+	struct luks_digest *d = &u->digest[u->n_digests];
+	uint32_t slots = id_mask(js_get(j, "keyslots"), u, slot_index);
+
+	if (u->n_digests == LUKS_DIGESTS)
+		return;
+	*d = (struct luks_digest){0};
+	if (!id_of(key, &d->id) || strcmp(str(j, "type"), "pbkdf2"))
+		return;
+	d->hash = prim_hash_find(str(j, "hash"));
+	d->passes = num(j, "iterations");
+	d->salt_len = base64(str(j, "salt"), d->salt, sizeof(d->salt));
+	d->value_len = base64(str(j, "digest"), d->value, sizeof(d->value));
+	d->segments = id_mask(js_get(j, "segments"), u, segment_index);
+	if (d->hash < 0 || !d->value_len)
+		return;
+	for (size_t i = 0; i < u->n_slots; i++)
+		if (slots >> i & 1)
+			u->slot[i].digests |= 1u << u->n_digests;
+	for (size_t i = 0; i < u->n_segments; i++)
+		if (d->segments >> i & 1)
+			u->segment[i].digest = (int)u->n_digests;
+	u->n_digests++;
+}
+
+static void token_take(void *arg, const char *key, struct json *j)
+{
+	struct layer *l = arg;
+	struct luks *u = l->priv;
+	struct luks_token *t = &u->token[u->n_tokens];
+
+	if (u->n_tokens == LUKS_TOKENS || !id_of(key, &t->id))
+		return;
+	snprintf(t->type, sizeof(t->type), "%s", str(j, "type"));
+	u->n_tokens++;
+}
+
+static int segment_cmp(const void *a, const void *b)
+{
+	const struct luks_segment *x = a, *y = b;
+
+	return (x->id > y->id) - (x->id < y->id);
+}
+
+/* Segments follow one another in the layer in the order of their numbers. */
+static void segments_lay(struct layer *l)
+{
+	struct luks *u = l->priv;
+	uint64_t at = 0;
+
+	qsort(u->segment, u->n_segments, sizeof(*u->segment), segment_cmp);
+	for (size_t i = 0; i < u->n_segments; i++) {
+		struct luks_segment *g = &u->segment[i];
+		uint64_t left = g->off < l->below->size ? l->below->size - g->off : 0;
+
+		if (g->len == UINT64_MAX) {
+			g->len = left;
+			if (g->sector)
+				g->len -= g->len % g->sector;
+		}
+		if (g->len > left)
+			finding_fact(l, LUKS_TRUNCATED,
+				     &(struct fact){.in = u->meta,
+						    .at = u->copy[u->used].off + BINARY,
+						    .at_len = u->copy[u->used].size - BINARY,
+						    .off = at + left,
+						    .len = g->len - left,
+						    .lost = true},
+				     "segment %u ends behind the end of the device", g->id);
+		if (g->len > UINT64_MAX - at)
+			g->len = 0;
+		g->start = at;
+		at += g->len;
+		if (g->sector > l->sector)
+			l->sector = g->sector;
+	}
+	l->size = at;
+}
+
+static void requirements_take(struct luks *u, const struct json *root)
+{
+	const struct json *list =
+		js_get(js_get(js_get(root, "config"), "requirements"), "mandatory");
+	size_t n = 0;
+
+	for (size_t i = 0; i < js_len(list) && n < sizeof(u->requirements); i++)
+		n += (size_t)snprintf(u->requirements + n, sizeof(u->requirements) - n, "%s%s",
+				      n ? ", " : "", js_text(js_at(list, i)));
+}
+
+int luks2_parse(struct layer *l)
+{
+	struct luks *u = l->priv;
+	const struct luks2_header *h;
+	const struct json *root;
+	int r = copies_read(u);
+
+	if (r)
+		return r;
+	u->version = 2;
+	u->used = copy_choose(u);
+	copies_report(l);
+	if (u->used < 0)
+		return -EBADMSG;
+	h = (const struct luks2_header *)u->copy[u->used].text;
+	root = u->copy[u->used].json;
+	memcpy(u->uuid, h->uuid, sizeof(h->uuid));
+	memcpy(u->label, h->label, sizeof(h->label));
+	memcpy(u->subsystem, h->subsystem, sizeof(h->subsystem));
+	u->header_end = u->copy[u->used].size * 2;
+	js_each(js_get(root, "keyslots"), slot_take, l);
+	js_each(js_get(root, "segments"), segment_take, l);
+	js_each(js_get(root, "digests"), digest_take, l);
+	js_each(js_get(root, "tokens"), token_take, l);
+	requirements_take(u, root);
+	if (!u->n_segments)
+		return -EBADMSG;
+	segments_lay(l);
+	return 0;
+}

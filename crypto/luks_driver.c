@@ -1,0 +1,346 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The drivers luks1 and luks2: one reader for both. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "crypto/luks.h"
+#include "crypto/unit.h"
+#include "vdiskck/core/json.h"
+#include "vdiskck/core/session.h"
+
+bool luks_cipher_parse(const char *text, struct luks_cipher *c)
+{
+	const char *dash = strchr(text, '-'), *second = dash ? strchr(dash + 1, '-') : NULL;
+
+	memset(c, 0, sizeof(*c));
+	if (strlen(text) >= sizeof(c->text))
+		return false;
+	snprintf(c->text, sizeof(c->text), "%s", text);
+	if (!dash) {
+		/* "aes" alone is what the first cryptsetup called CBC with plain IVs. */
+		snprintf(c->name, sizeof(c->name), "%s", text);
+		snprintf(c->mode, sizeof(c->mode), "cbc");
+		snprintf(c->iv, sizeof(c->iv), "plain");
+		return *text != '\0';
+	}
+	memcpy(c->name, text, (size_t)(dash - text));
+	if (second) {
+		memcpy(c->mode, dash + 1, (size_t)(second - dash - 1));
+		snprintf(c->iv, sizeof(c->iv), "%s", second + 1);
+	} else {
+		snprintf(c->mode, sizeof(c->mode), "%s", dash + 1);
+	}
+	return c->name[0] && c->mode[0];
+}
+
+static int luks_version(struct layer *below)
+{
+	uint8_t h[8];
+
+	if (layer_read(below, 0, h, sizeof(h), NULL) || memcmp(h, "LUKS\xba\xbe", 6) || h[6])
+		return 0;
+	return h[7];
+}
+
+static int luks1_probe(struct layer *below)
+{
+	return luks_version(below) == 1 ? 95 : 0;
+}
+
+static int luks2_probe(struct layer *below)
+{
+	uint64_t off;
+
+	if (luks_version(below) == 2)
+		return 95;
+	/* Only nine places, all near the start: cheap enough to look when the first is lost. */
+	return luks2_find(below, &off) ? 90 : 0;
+}
+
+/* Do the bytes look like a segment's, so that its cipher could be opened at all? */
+static int ciphers_known(struct layer *l)
+{
+	struct luks *u = l->priv;
+	static const uint8_t key[128] = {1, 2, 3};
+	int known = 0;
+
+	for (size_t i = 0; i < u->n_segments; i++) {
+		struct luks_segment *g = &u->segment[i];
+		struct sector_spec spec = {g->cipher.name, g->cipher.mode, g->cipher.iv, g->sector,
+					   512};
+		struct sector_cipher *c = NULL;
+		static const size_t lens[] = {16, 32, 48, 64};
+		int r = -EOPNOTSUPP;
+
+		if (g->kind != LUKS_CRYPT || g->integrity[0]) {
+			known += g->kind == LUKS_LINEAR;
+			continue;
+		}
+		for (size_t k = 0; r && k < sizeof(lens) / sizeof(*lens); k++)
+			r = sector_open(&c, &spec, key, lens[k]);
+		sector_close(c);
+		known += !r;
+		if (r)
+			finding_fact(l, LUKS_UNSUPPORTED,
+				     &(struct fact){.in = u->meta, .at = 0, .at_len = 4096},
+				     "segment %u: cipher %s is not known", g->id, g->cipher.text);
+	}
+	return known ? 0 : -EOPNOTSUPP;
+}
+
+static int luks_open(struct layer *l, int (*parse)(struct layer *l))
+{
+	struct luks *u = calloc(1, sizeof(*u));
+	int r;
+
+	if (!u)
+		return -ENOMEM;
+	l->priv = u;
+	u->meta = l->below;
+	r = parse(l);
+	if (r)
+		return r;
+	if (u->reencryption)
+		finding_fact(l, LUKS_REENCRYPTION, &(struct fact){.in = u->meta, .at_len = 4096},
+			     "a reencryption was not finished: %zu segments, each with its own key",
+			     u->n_segments);
+	r = ciphers_known(l);
+	return r ? r : luks_unlock(l);
+}
+
+static int luks1_open(struct layer *l)
+{
+	return luks_open(l, luks1_parse);
+}
+
+static int luks2_open(struct layer *l)
+{
+	return luks_open(l, luks2_parse);
+}
+
+/* The segment that holds byte @off; the last one if none does, which its length then shows. */
+static const struct luks_segment *segment_at(const struct luks *u, uint64_t off)
+{
+	size_t i = 0;
+
+	while (i + 1 < u->n_segments && off - u->segment[i].start >= u->segment[i].len)
+		i++;
+	return &u->segment[i];
+}
+
+static int luks_map(struct layer *l, uint64_t off, struct extent *run)
+{
+	const struct luks_segment *g = segment_at(l->priv, off);
+	uint64_t in = off - g->start;
+
+	run->len = g->len - in;
+	if (g->kind != LUKS_LINEAR && !g->c) {
+		run->kind = EXTENT_LOST;
+		run->why = LAYER_LOCKED;
+	} else if (g->off + in >= l->below->size) {
+		run->kind = EXTENT_LOST;
+		run->why = LAYER_READ_PAST_END;
+	} else {
+		run->kind = EXTENT_DATA;
+		run->in = l->below;
+		run->at = g->off + in;
+		if (run->len > l->below->size - run->at)
+			run->len = l->below->size - run->at;
+	}
+	return 0;
+}
+
+static int read_sectors(struct layer *l, uint64_t off, void *buf, size_t len, struct ranges *bad)
+{
+	uint8_t *p = buf;
+	int r = 0;
+
+	while (!r && len) {
+		const struct luks_segment *g = segment_at(l->priv, off);
+		uint64_t in = off - g->start;
+		size_t n = g->len - in < len ? (size_t)(g->len - in) : len, from = bad ? bad->n : 0;
+		bool cbc = !strcmp(g->cipher.mode, "cbc");
+
+		if (g->kind == LUKS_LINEAR) {
+			r = layer_read_as(l->below, g->off + in, p, n, off, bad);
+		} else if (!g->c) {
+			memset(p, 0, n);
+			r = ranges_add(bad, off, n, GRADE_LOST, LAYER_LOCKED);
+		} else {
+			r = layer_read_as(l->below, g->off + in, p, n, off, bad);
+			if (!r)
+				r = sector_decrypt(g->c, g->iv_tweak * 512 + in, p,
+						   n & ~(size_t)(g->sector - 1));
+			unit_blank(bad, from, off, p, n, PRIM_BLOCK, cbc ? PRIM_BLOCK : 0,
+				   g->sector);
+		}
+		off += n;
+		p += n;
+		len -= n;
+	}
+	return r;
+}
+
+static int luks_read(struct layer *l, uint64_t off, void *buf, size_t len, struct ranges *bad)
+{
+	return unit_read(l, l->sector, off, buf, len, bad, read_sectors);
+}
+
+static int luks_check(struct layer *l)
+{
+	struct luks *u = l->priv;
+
+	for (int i = 0; i < 2; i++)
+		session_checked(l->s, u->copy[i].size);
+	return luks_check_slots(l);
+}
+
+/* --- info --- */
+
+static const char *slot_state(const struct luks_slot *s)
+{
+	static const char *const text[] = {
+		[LUKS_SLOT_GOOD] = "in use",	   [LUKS_SLOT_IMPOSSIBLE] = "damaged",
+		[LUKS_SLOT_UNKNOWN] = "not known", [LUKS_SLOT_OVERWRITTEN] = "overwritten",
+		[LUKS_SLOT_OPENED] = "opened",
+	};
+
+	return text[s->state];
+}
+
+static struct json *info_slots(const struct luks *u)
+{
+	struct json *list = js_array();
+
+	for (size_t i = 0; i < u->n_slots; i++) {
+		const struct luks_slot *s = &u->slot[i];
+		struct json *j = js_object();
+
+		js_u64(j, "id", s->id);
+		js_str(j, "state", slot_state(s));
+		if (s->state != LUKS_SLOT_UNKNOWN) {
+			js_str(j, "opened_by", "passphrase, keyfile");
+			if (s->kdf == LUKS_PBKDF2)
+				js_strf(j, "kdf", "PBKDF2-%s, %llu iterations",
+					prim_hash_name((enum prim_hash)s->kdf_hash),
+					(unsigned long long)s->passes);
+			else
+				js_strf(j, "kdf", "%s, %llu passes, %u KiB, %u lanes",
+					s->kdf == LUKS_ARGON2I ? "Argon2i" : "Argon2id",
+					(unsigned long long)s->passes, s->memory, s->lanes);
+		}
+		js_u64(j, "offset", s->off);
+		js_u64(j, "length", s->len);
+		js_add(list, j);
+	}
+	return list;
+}
+
+static void luks_info(struct layer *l, struct json *to)
+{
+	const struct luks *u = l->priv;
+	static const char *const verdict[] = {"good", "absent", "wrong checksum", "torn JSON",
+					      "misplaced"};
+	struct json *list = js_array();
+
+	js_str(to, "cipher", u->n_segments ? u->segment[0].cipher.text : "none");
+	if (u->n_segments && u->segment[0].integrity[0])
+		js_str(to, "integrity", u->segment[0].integrity);
+	js_bool(to, "locked", !u->open);
+	js_str(to, "uuid", u->uuid);
+	if (u->label[0])
+		js_str(to, "label", u->label);
+	if (u->subsystem[0])
+		js_str(to, "subsystem", u->subsystem);
+	if (u->n_segments)
+		js_u64(to, "payload_offset", u->segment[0].off);
+	js_u64(to, "sector_size", l->sector);
+	if (u->n_segments > 1)
+		js_u64(to, "segments", u->n_segments);
+	if (u->requirements[0])
+		js_str(to, "requirements", u->requirements);
+	if (u->reencryption)
+		js_bool(to, "reencryption", true);
+	js_put(to, "keyslots", info_slots(u));
+	for (size_t i = 0; i < u->n_tokens; i++)
+		js_add_str(list, u->token[i].type);
+	js_put(to, "tokens", list);
+	if (u->version != 2)
+		return;
+	list = js_array();
+	for (int i = 0; i < 2; i++) {
+		struct json *c = js_object();
+
+		js_u64(c, "offset", u->copy[i].off);
+		js_str(c, "state", verdict[u->copy[i].verdict]);
+		js_u64(c, "sequence_id", u->copy[i].seqid);
+		js_bool(c, "used", i == u->used);
+		js_add(list, c);
+	}
+	js_put(to, "metadata_copies", list);
+}
+
+static bool luks_structure(struct layer *l, uint64_t at, char *name, size_t cap, uint64_t *start,
+			   uint64_t *len)
+{
+	const struct luks *u = l->priv;
+
+	if (u->meta != l->below)
+		return false;
+	for (size_t i = 0; i < u->n_slots; i++)
+		if (at >= u->slot[i].off && at - u->slot[i].off < u->slot[i].len) {
+			snprintf(name, cap, "LUKS keyslot %u", u->slot[i].id);
+			*start = u->slot[i].off;
+			*len = u->slot[i].len;
+			return true;
+		}
+	for (int i = 0; i < 2 && u->version == 2; i++)
+		if (at >= u->copy[i].off && at - u->copy[i].off < u->copy[i].size) {
+			snprintf(name, cap, "LUKS2 %s header", i ? "secondary" : "primary");
+			*start = u->copy[i].off;
+			*len = u->copy[i].size;
+			return true;
+		}
+	if (at >= u->header_end)
+		return false;
+	snprintf(name, cap, u->version == 1 ? "LUKS1 header" : "LUKS2 header area");
+	*start = 0;
+	*len = u->header_end;
+	return true;
+}
+
+static void luks_close(struct layer *l)
+{
+	struct luks *u = l->priv;
+
+	if (!u)
+		return;
+	for (int i = 0; i < 2; i++) {
+		js_free(u->copy[i].json);
+		free(u->copy[i].text);
+	}
+	for (size_t i = 0; i < u->n_digests; i++)
+		prim_secret_free(u->digest[i].key);
+	for (size_t i = 0; i < u->n_segments; i++)
+		sector_close(u->segment[i].c);
+	free(u);
+}
+
+#define LUKS_OPS(v)                                                                                \
+	const struct layer_ops luks##v##_ops = {                                                   \
+		.name = "luks" #v,                                                                 \
+		.kind = LAYER_CIPHER,                                                              \
+		.probe = luks##v##_probe,                                                          \
+		.open = luks##v##_open,                                                            \
+		.unlock = luks_unlock,                                                             \
+		.read = luks_read,                                                                 \
+		.map = luks_map,                                                                   \
+		.check = luks_check,                                                               \
+		.info = luks_info,                                                                 \
+		.structure = luks_structure,                                                       \
+		.close = luks_close,                                                               \
+	}
+LUKS_OPS(1);
+LUKS_OPS(2);
