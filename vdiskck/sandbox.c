@@ -369,37 +369,39 @@ static int add_names(scmp_filter_ctx f, uint32_t action, const char *const *name
 /* Calls that are good or bad by what they are asked for. */
 static int add_by_argument(scmp_filter_ctx f)
 {
-	static const unsigned ioctls[] = {BLKGETSIZE64, BLKSSZGET, TCGETS,     TCSETS,
-					  TCSETSW,	TCSETSF,   TIOCGWINSZ, FIONREAD};
-	const uint64_t self = (uint64_t)getpid();
+	const struct rule {
+		int call;
+		unsigned arg;
+		enum scmp_compare op;
+		uint64_t a, b; /* MASKED_EQ: mask and value */
+	} rules[] = {
+		{SCMP_SYS(ioctl), 1, SCMP_CMP_EQ, BLKGETSIZE64, 0},
+		{SCMP_SYS(ioctl), 1, SCMP_CMP_EQ, BLKSSZGET, 0},
+		{SCMP_SYS(ioctl), 1, SCMP_CMP_EQ, TCGETS, 0},
+		{SCMP_SYS(ioctl), 1, SCMP_CMP_EQ, TCSETS, 0},
+		{SCMP_SYS(ioctl), 1, SCMP_CMP_EQ, TCSETSW, 0},
+		{SCMP_SYS(ioctl), 1, SCMP_CMP_EQ, TCSETSF, 0},
+		{SCMP_SYS(ioctl), 1, SCMP_CMP_EQ, TIOCGWINSZ, 0},
+		{SCMP_SYS(ioctl), 1, SCMP_CMP_EQ, FIONREAD, 0},
+		/* Threads, but no processes. glibc takes clone() where clone3() is unknown. */
+		{SCMP_SYS(clone), 0, SCMP_CMP_MASKED_EQ, CLONE_THREAD, CLONE_THREAD},
+		/* Memory to hold data, not code. */
+		{SCMP_SYS(mmap), 2, SCMP_CMP_MASKED_EQ, PROT_EXEC, 0},
+		{SCMP_SYS(mprotect), 2, SCMP_CMP_MASKED_EQ, PROT_EXEC, 0},
+		/* Signals to ourselves: abort(), raise(). */
+		{SCMP_SYS(tgkill), 0, SCMP_CMP_EQ, (uint64_t)getpid(), 0},
+		{SCMP_SYS(kill), 0, SCMP_CMP_EQ, (uint64_t)getpid(), 0},
+		{SCMP_SYS(prlimit64), 0, SCMP_CMP_EQ, 0, 0},
+		{SCMP_SYS(prctl), 0, SCMP_CMP_EQ, PR_SET_NAME, 0},
+	};
 	int r = 0;
 
-	for (size_t i = 0; !r && i < sizeof(ioctls) / sizeof(ioctls[0]); i++)
-		r = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1,
-				     SCMP_A1(SCMP_CMP_EQ, ioctls[i]));
-	/* Threads, but no processes. glibc falls back to clone() where clone3() is unknown. */
-	r = r ? r
-	      : seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(clone), 1,
-				 SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD, CLONE_THREAD));
-	/* Memory to hold data, not code. */
-	r = r ? r
-	      : seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 1,
-				 SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
-	r = r ? r
-	      : seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(mprotect), 1,
-				 SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
-	/* Signals to ourselves: abort(), raise(). */
-	r = r ? r
-	      : seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1,
-				 SCMP_A0(SCMP_CMP_EQ, self));
-	r = r ? r
-	      : seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(kill), 1, SCMP_A0(SCMP_CMP_EQ, self));
-	r = r ? r
-	      : seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(prlimit64), 1,
-				 SCMP_A0(SCMP_CMP_EQ, 0));
-	return r ? r
-		 : seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(prctl), 1,
-				    SCMP_A0(SCMP_CMP_EQ, PR_SET_NAME));
+	for (size_t i = 0; !r && i < sizeof(rules) / sizeof(rules[0]); i++) {
+		const struct scmp_arg_cmp cmp = {rules[i].arg, rules[i].op, rules[i].a, rules[i].b};
+
+		r = seccomp_rule_add_array(f, SCMP_ACT_ALLOW, rules[i].call, 1, &cmp);
+	}
+	return r;
 }
 
 static int syscall_filter(char report[SANDBOX_TEXT])

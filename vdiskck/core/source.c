@@ -522,8 +522,8 @@ int source_open(struct session *s, const char *path, struct layer **l)
 	if (r == -ESPIPE || r == -EISDIR) {
 		session_err(s, 0,
 			    r == -EISDIR ? "%s: is a folder; name the image in it"
-					 : "%s: is no regular file or block device; it can't be "
-					   "read at any place: copy it to a file first",
+					 : "%s: is no regular file or block device: copy it "
+					   "to a file first",
 			    path);
 		return r;
 	}
