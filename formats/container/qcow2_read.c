@@ -22,7 +22,7 @@ enum {
 	TABLES_MEMORY = 8 << 20, /* slices kept */
 	CLUSTERS_MEMORY = 8 << 20,
 	CLUSTERS_MIN = 4,
-	MERGE_STEPS = 256,	 /* slices that one map() looks through for a longer run */
+	MERGE_STEPS = 2048,	 /* entries that one map() looks at, or a slice of them */
 	PACKED_WINDOW = 4 << 20, /* compressed clusters that lie together are read at once */
 	PACKED_MAX = 64,	 /* clusters inflated after one read */
 };
@@ -37,6 +37,7 @@ struct run {
 	uint64_t packed;       /* COMPRESSED; then @off is the cluster's first byte */
 	enum finding_id why;   /* BAD: the reason */
 	enum finding_id doubt; /* the reason to doubt it, or NO_DOUBT */
+	unsigned steps;	       /* table entries that were looked at to find it */
 };
 
 /* ---- Entries ---- */
@@ -224,7 +225,8 @@ static int l1_find(const struct qcow2_view *v, uint64_t off, uint64_t limit, str
 	const uint8_t *p;
 	int err;
 
-	*r = (struct run){.off = off, .len = ((index + 1) << bits) - off, .doubt = NO_DOUBT};
+	*r = (struct run){
+		.off = off, .len = ((index + 1) << bits) - off, .doubt = NO_DOUBT, .steps = 1};
 	if (a) {
 		r->kind = QCOW2_KIND_NORMAL;
 		r->host = a->host_off;
@@ -257,6 +259,7 @@ static int l1_find(const struct qcow2_view *v, uint64_t off, uint64_t limit, str
 		if (p == it->buf + slice_size(q) || be64(*(const be64_t *)p))
 			break;
 		r->len += UINT64_C(1) << bits;
+		r->steps++;
 	}
 	cache_put(q->tables, it);
 	return 0;
@@ -309,6 +312,7 @@ static void entry_run(const struct qcow2 *q, const struct cache_item *it, const 
 		.host = d.host + in,
 		.why = d.why,
 		.doubt = d.reserved ? QCOW2_L2_RESERVED : NO_DOUBT,
+		.steps = 1,
 	};
 	if (b && b->grade == GRADE_LOST) {
 		run_bad(r, b->why);
@@ -336,6 +340,7 @@ static bool run_join(struct run *a, const struct run *b)
 	    (a->kind == QCOW2_KIND_BAD && a->why != b->why))
 		return false;
 	a->len += b->len;
+	a->steps += b->steps;
 	return true;
 }
 
@@ -412,7 +417,7 @@ int qcow2_map(struct layer *l, uint64_t off, struct extent *run)
 	struct run r, next;
 	int err = find(v, off, v->size, &r);
 
-	for (int i = 0; !err && i < MERGE_STEPS && r.off + r.len < v->size; i++) {
+	while (!err && r.steps < MERGE_STEPS && r.off + r.len < v->size) {
 		if (r.kind == QCOW2_KIND_COMPRESSED)
 			break;
 		err = find(v, r.off + r.len, v->size, &next);
