@@ -487,7 +487,7 @@ static int bad_map_apply(struct layer *l)
 	size_t parts = f->lost.n;
 	struct ranges lost = {0};
 	struct ddmap m;
-	bool list;
+	bool list = false;
 	int r = ddmap_load(l->s, l->s->opt.bad_map, &m);
 
 	end = ddmap_end(&m);
