@@ -276,16 +276,18 @@ static const char *mark(enum cell_kind k, unsigned share, bool unicode)
 	return unicode ? block[k] : plain[k];
 }
 
-static void put_mark(FILE *f, const struct cell *c, bool unicode, bool colour)
+/* The colour is set where it changes, not for each mark; returns the one that is set now. */
+static const char *put_mark(FILE *f, const struct cell *c, bool unicode, const char *set)
 {
 	static const char *const sgr[CELL_KINDS] = {"2", "", "36", "1;33", "1;31"};
 	enum cell_kind k = cell_shown(c);
-	const char *text = mark(k, cell_share(c), unicode);
 
-	if (colour && *sgr[k])
-		fprintf(f, "\033[%sm%s\033[0m", sgr[k], text);
-	else
-		fputs(text, f);
+	if (set && strcmp(set, sgr[k])) {
+		fprintf(f, "\033[0%s%sm", *sgr[k] ? ";" : "", sgr[k]);
+		set = sgr[k];
+	}
+	fputs(mark(k, cell_share(c), unicode), f);
+	return set;
 }
 
 static void put_legend(FILE *f, const struct diskmap *m, bool unicode)
@@ -316,6 +318,7 @@ void diskmap_print(FILE *f, const struct diskmap *m, unsigned columns, bool unic
 	enum { LABEL = 12, ROWS = 8 };
 	size_t width = columns < LABEL + 17 ? 16 : columns - LABEL - 1, parts;
 	char size[SIZE_TEXT], each[SIZE_TEXT];
+	const char *set = colour ? "" : NULL;
 
 	width -= width % 16; /* rows then begin at rounder offsets */
 	parts = width * ROWS < m->n ? width * ROWS : m->n;
@@ -330,9 +333,13 @@ void diskmap_print(FILE *f, const struct diskmap *m, unsigned columns, bool unic
 		diskmap_bounds(m, i, parts, &off, &len);
 		if (i % width == 0)
 			fprintf(f, "%*s ", LABEL - 1, size_text(off, size));
-		put_mark(f, &c, unicode, colour);
-		if (i % width == width - 1 || i == parts - 1)
+		set = put_mark(f, &c, unicode, set);
+		if (i % width == width - 1 || i == parts - 1) {
+			if (set && *set)
+				fputs("\033[0m", f);
+			set = colour ? "" : NULL;
 			fputc('\n', f);
+		}
 	}
 	put_legend(f, m, unicode);
 }
