@@ -135,3 +135,48 @@ expect_case() { # FILE...
 	absent '<script' "$OUT/case/report.html"
 	absent $'\x1b' "$OUT/case/report.html" "$OUT/case/report.json" "$OUT/case/run.log" "$OUT/case/lost.map"
 }
+
+@test "an image of which nothing can be read still gives a case that says why" {
+	make_disk vpc disk.vhd
+	truncate -s 1028 disk.vhd
+	run_vdiskck triage disk.vhd -o "$OUT/case"
+	expect_status 2
+	expect_text 'layer-unreadable'
+	expect_case 'report.html report.json run.log'
+	grep -q 'No disk could be opened' "$OUT/case/report.html"
+	jq -se 'any(.[]; .id == "layer-unreadable") and .[-1].verdict == "damaged"' "$OUT/case/report.json"
+}
+
+@test "a missing parent: what it holds is lost on the map, its own blocks are data" {
+	make_disk qcow2 base.qcow2
+	qemu-img create -q -f qcow2 -b base.qcow2 -F qcow2 child.qcow2
+	qemu-io -c 'write -P 7 8M 1M' child.qcow2 >/dev/null
+	mv base.qcow2 "$OUT"
+	run_vdiskck triage child.qcow2 -o "$OUT/case"
+	expect_status 2
+	expect_text 'data .* 1 MiB   X lost 15 MiB'
+	# Named with --chain it is found, and nothing is lost.
+	run_vdiskck triage --chain "$OUT" child.qcow2 -o "$OUT/found"
+	expect_status 0
+	expect_text 'qcow2  container, 16 MiB, on base.qcow2'
+}
+
+@test "-q prints the verdict line alone" {
+	make_disk qcow2 disk.qcow2
+	run_vdiskck triage -q disk.qcow2 -o "$OUT/case"
+	expect_status 0
+	[ "$(wc -l <<<"$output")" = 1 ]
+	[[ $output == intact:* ]]
+}
+
+@test "blocks and colours on a UTF-8 terminal, plain ASCII elsewhere" {
+	make_disk qcow2 disk.qcow2
+	export VDISKCK OUT
+	LC_ALL=C.UTF-8 TERM=xterm script -qec '"$VDISKCK" triage disk.qcow2 -o "$OUT/utf8"' /dev/null >"$OUT/terminal" </dev/null
+	grep -q '█' "$OUT/terminal"
+	grep -q $'\033\\[' "$OUT/terminal"
+	LC_ALL=C TERM=dumb script -qec '"$VDISKCK" triage disk.qcow2 -o "$OUT/ascii"' /dev/null >"$OUT/plain" </dev/null
+	LC_ALL=C absent '[^[:print:][:space:]]' "$OUT/plain"
+	run_vdiskck triage disk.qcow2 -o "$OUT/pipe"
+	LC_ALL=C absent '[^[:print:]]' - <<<"$output"
+}
