@@ -6,7 +6,7 @@
 #   make fuzz       every driver against arbitrary bytes               (FUZZ_SECONDS=60 each)
 #   make bench      ratios against qemu-img and others
 #   make lint       formatting, static analysis, include direction, manual
-#   make install    DESTDIR, PREFIX
+#   make install    DESTDIR, PREFIX; and uninstall
 
 CC      ?= cc
 CFLAGS  ?= -O2 -g
@@ -49,6 +49,8 @@ TEST_SRC = $(wildcard tests/core/test_*.c tests/crypto/test_*.c tests/formats/te
 	   tests/recover/test_*.c tests/vdiskck/test_*.c)
 FUZZ_LIB = $(filter-out tests/fuzz/fuzz_%.c,$(wildcard tests/fuzz/*.c))
 FUZZ_SRC = $(filter-out tests/fuzz/fuzz_driver.c,$(wildcard tests/fuzz/fuzz_*.c))
+
+MAN      = $(wildcard man/*.[1-8])
 
 LIB_OBJ  = $(LIB_SRC:%.c=$B/obj/%.o)
 BIN_OBJ  = $(BIN_SRC:%.c=$B/obj/%.o)
@@ -133,9 +135,26 @@ lint:
 	@tests/deps.sh lint
 	tests/lint/all.sh
 
+# The library's headers are not installed: it is ours to change until a release says otherwise.
+install: all
+	install -D -m 755 $B/vdiskck $(DESTDIR)$(PREFIX)/bin/vdiskck
+	for page in $(MAN); do install -D -m 644 $$page \
+		$(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/$${page##*/}; done
+	install -D -m 644 deploy/completion.bash \
+		$(DESTDIR)$(PREFIX)/share/bash-completion/completions/vdiskck
+
+uninstall:
+	rm -f $(DESTDIR)$(PREFIX)/bin/vdiskck $(DESTDIR)$(PREFIX)/share/bash-completion/completions/vdiskck
+	for page in $(MAN); do \
+		rm -f $(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/$${page##*/}; done
+
+bench: all
+	@tests/deps.sh bench
+	tests/bench/run.sh $B
+
 clean:
 	rm -rf build
 
 FORCE:
-.PHONY: all check clean demo deps fuzz fuzz-programs fuzzers lint tests FORCE
+.PHONY: all bench check clean demo deps fuzz fuzz-programs fuzzers install lint tests uninstall FORCE
 .SECONDARY:
