@@ -10,6 +10,8 @@ int cmd_info(const struct args *a)
 	if (a->n_rest)
 		return usage_hint(a, "one IMAGE at a time, not also %s", a->rest[0]);
 	err = run_begin(&r, a);
+	if (!err)
+		run_confine(&r, NULL);
 	status = run_status(&r);
 	if (!a->json) {
 		if (!err)

@@ -196,8 +196,10 @@ int cmd_locate(const struct args *a)
 	if (a->have_offset + !!a->at + !!a->map != 1)
 		return usage_hint(a, "one of --offset, --at and --map is needed");
 	t.r = &r;
-	if (!run_begin(&r, a))
+	if (!run_begin(&r, a)) {
+		run_confine(&r, a->map ? (const char *[]){a->map, NULL} : NULL);
 		locate(&r, &t);
+	}
 	r.lost = t.lost;
 	status = run_status(&r);
 	if (t.lost)

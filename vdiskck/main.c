@@ -16,6 +16,8 @@ static const struct command commands[] = {
 	{"locate", CMD_LOCATE, cmd_locate,
 	 "IMAGE --offset N[+LEN] | --at LAYER:N[+LEN] | --map MAPFILE",
 	 "One address in every layer, down to the image byte and up to what it is.", false},
+	{"export", CMD_EXPORT, cmd_export, "IMAGE [--at LAYER] -o FILE",
+	 "A layer as raw bytes, with a ddrescue map of what is lost beside it.", false},
 	{"explain", CMD_EXPLAIN, cmd_explain, "[ID...]",
 	 "What a finding means and what to do; without ID, all of them.", true},
 };

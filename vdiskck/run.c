@@ -6,11 +6,13 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "formats/stack.h"
 #include "vdiskck/core/json.h"
 #include "vdiskck/out_json.h"
 #include "vdiskck/out_text.h"
+#include "vdiskck/sandbox.h"
 
 /* The session that a signal stops; one command runs in a process. */
 static struct session *stoppable;
@@ -20,6 +22,14 @@ static void on_signal(int sig)
 	if (stoppable)
 		atomic_store(&stoppable->stop, true);
 	signal(sig, SIG_DFL); /* a second one ends it at once */
+	alarm(1);
+}
+
+/* A write to a full pipe may have begun just behind the check for a stop: interrupt it again. */
+static void on_alarm(int sig)
+{
+	(void)sig;
+	alarm(1);
 }
 
 static void on_entry(void *arg, const struct entry *e)
@@ -75,7 +85,7 @@ static int put_layer(void *arg, struct layer *l)
 
 void run_init(struct run *r, const struct args *a)
 {
-	struct sigaction sa = {.sa_handler = on_signal};
+	struct sigaction sa = {.sa_handler = on_signal}, again = {.sa_handler = on_alarm};
 
 	memset(r, 0, sizeof(*r));
 	r->a = a;
@@ -91,6 +101,7 @@ void run_init(struct run *r, const struct args *a)
 	r->found.arg = r;
 	progress_init(&r->progress, a->quiet && a->progress == WHEN_AUTO ? WHEN_NO : a->progress);
 	stoppable = &r->s;
+	sigaction(SIGALRM, &again, NULL);
 	sigaction(SIGINT, &sa, NULL);
 	sigaction(SIGTERM, &sa, NULL);
 	signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is an error to report */
@@ -131,6 +142,17 @@ struct layer *run_layer(struct run *r, const char *path)
 	if (!l)
 		run_fail(r, 0, "%s: no layer %s (vdiskck info shows them)", r->a->image, path);
 	return l;
+}
+
+void run_confine(struct run *r, const char *const *read)
+{
+	char report[SANDBOX_TEXT];
+
+	sandbox_enter(r->source, read, NULL, report);
+	if (r->a->verbose) {
+		progress_wipe(&r->progress);
+		fprintf(stderr, "vdiskck: %s\n", report);
+	}
 }
 
 int run_fail(struct run *r, int err, const char *fmt, ...)

@@ -40,6 +40,11 @@ void run_init(struct run *r, const struct args *a);
 int run_open(struct run *r);
 /* run_layer() - the layer that the user named by @path; NULL after an error with a hint */
 struct layer *run_layer(struct run *r, const char *path);
+/*
+ * run_confine() - all that the command needs is open: give up what the process could do else
+ * @read: further files that will be read, NULL-terminated; may be NULL
+ */
+void run_confine(struct run *r, const char *const *read);
 /* run_fail() - this stopped the command; always returns @err */
 int run_fail(struct run *r, int err, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 /* run_record() - one JSON record; @j is freed */

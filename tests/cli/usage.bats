@@ -16,7 +16,7 @@ load common
 	run_vdiskck --help
 	expect_status 0
 	expect_text '  check '
-	for c in info check locate explain; do
+	for c in info check locate export explain; do
 		run_vdiskck $c --help
 		expect_status 0
 		expect_text "^usage: vdiskck $c "
