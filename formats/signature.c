@@ -20,6 +20,8 @@ struct view {
 	uint64_t base;
 	enum { HEAD_UNREAD, HEAD_GOOD, HEAD_BAD } state;
 	uint8_t head[4096]; /* most magics lie here: one read for all of them */
+	uint64_t sector_at; /* further on several lie in one sector; 0: none read yet */
+	uint8_t sector[512];
 	uint8_t buf[4096];
 };
 
@@ -45,7 +47,15 @@ static const uint8_t *get(struct view *v, uint64_t rel, size_t len)
 		if (v->state == HEAD_GOOD)
 			return v->head + rel;
 	}
-	return read_view(v, rel, v->buf, len) ? v->buf : NULL;
+	if (rel < sizeof(v->head) || rel % 512 + len > 512)
+		return read_view(v, rel, v->buf, len) ? v->buf : NULL;
+	if (v->sector_at != rel / 512 * 512) {
+		v->sector_at = 0;
+		if (!read_view(v, rel / 512 * 512, v->sector, 512))
+			return NULL;
+		v->sector_at = rel / 512 * 512;
+	}
+	return v->sector + rel % 512;
 }
 
 static bool is_at(struct view *v, uint64_t rel, const char *magic, size_t len)

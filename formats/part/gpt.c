@@ -198,11 +198,12 @@ static void report_choice(struct layer *l, struct gpt *g)
 	} else if (g->header == b || g->array == b) {
 		finding(l, GPT_BACKUP_USED, g->header == b ? b->at : b->array_at,
 			g->header == b ? sizeof(b->h) : b->array_len,
-			"%s at LBA %" PRIu64 " used in place of the primary",
-			g->header == g->array ? "the backup header and its array are"
-			: g->header == b      ? "the backup header is"
-					      : "the backup array is",
-			g->header == b ? b->lba : b->array_at / g->sector);
+			"the backup %s at LBA %" PRIu64 " %s used in place of the primary",
+			g->header == g->array ? "header and array"
+			: g->header == b      ? "header"
+					      : "array",
+			g->header == b ? b->lba : b->array_at / g->sector,
+			g->header == g->array ? "are" : "is");
 	}
 }
 

@@ -98,6 +98,8 @@ static void report_header(struct layer *l, const struct gpt_copy *c)
 
 void gpt_report_copy(struct layer *l, const struct gpt *g, const struct gpt_copy *c)
 {
+	const struct gpt_copy *other = &g->copy[c == &g->copy[0]];
+
 	if (c == &g->copy[1] && is_cut(g)) {
 		report_cut(l, g);
 		return;
@@ -106,6 +108,10 @@ void gpt_report_copy(struct layer *l, const struct gpt *g, const struct gpt_copy
 		return; /* no room for a backup: a disk of three sectors */
 	report_header(l, c);
 	if (!c->magic || !c->sane || c->array_ok)
+		return;
+	/* A damaged header proves nothing against an array that the other header vouches for. */
+	if (!c->crc && gpt_good(other) && c->array && !c->array_lost &&
+	    c->array_sum == le32(other->h.array_crc32))
 		return;
 	finding_fact(l, GPT_ARRAY_CRC,
 		     &(struct fact){.at = c->array_at,
