@@ -120,8 +120,9 @@ static void l1_bad_end(struct qc *c, uint32_t owner, uint64_t l1_off, struct l1_
 			     b->n == 1 ? "entry" : "entries from", b->first,
 			     b->n == 1 ? "" : strf(" (%" PRIu64 ")", b->n),
 			     qc_owner_name(c, owner, name),
-			     b->id == QCOW2_L1_ENTRY ? "can't point to an L2 table"
-						     : "has reserved bits set");
+			     b->id == QCOW2_L1_ENTRY	  ? "can't point to an L2 table"
+			     : b->id == QCOW2_L1_RESERVED ? "has reserved bits set"
+							  : "has the COPIED flag, but no offset");
 	b->n = 0;
 }
 
@@ -159,7 +160,7 @@ static int l1_entry(struct qc *c, uint32_t owner, uint64_t i, uint64_t entry)
 static int collect_l1(struct qc *c, uint32_t owner, uint64_t off, uint64_t entries)
 {
 	be64_t *buf = malloc(L1_PIECE * sizeof(*buf));
-	struct l1_bad wrong = {0}, reserved = {0};
+	struct l1_bad wrong = {0}, reserved = {0}, unused = {0};
 	int r = buf ? qc_region(c, off, entries * 8, "L1 table of %s",
 				qc_owner_name(c, owner, (char[80]){0}))
 		    : -ENOMEM;
@@ -182,6 +183,8 @@ static int collect_l1(struct qc *c, uint32_t owner, uint64_t off, uint64_t entri
 			d = qcow2_l1_desc(c->q, e);
 			if (d.kind == QCOW2_KIND_BAD)
 				l1_bad(c, owner, off, &wrong, i + j, e, QCOW2_L1_ENTRY);
+			else if (d.kind == QCOW2_KIND_UNALLOCATED)
+				l1_bad(c, owner, off, &unused, i + j, e, QCOW2_COPIED_UNUSED);
 			else if (d.reserved)
 				l1_bad(c, owner, off, &reserved, i + j, e, QCOW2_L1_RESERVED);
 			if (d.kind == QCOW2_KIND_NORMAL)
@@ -190,6 +193,7 @@ static int collect_l1(struct qc *c, uint32_t owner, uint64_t off, uint64_t entri
 	}
 	l1_bad_end(c, owner, off, &wrong);
 	l1_bad_end(c, owner, off, &reserved);
+	l1_bad_end(c, owner, off, &unused);
 	free(buf);
 	return r;
 }

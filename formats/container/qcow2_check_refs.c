@@ -182,6 +182,8 @@ static void odd_entry(struct qc *c, struct qc_table *t, uint32_t i, uint64_t ent
 		bad_entry(c, t, i, entry, QCOW2_L2_UNALIGNED);
 	else if (d.kind == QCOW2_KIND_ZERO && !data_file && off >= c->counted_end)
 		bad_entry(c, t, i, entry, QCOW2_L2_PAST_END);
+	if (!off && !data_file && (entry & (QCOW2_COPIED | QCOW2_COMPRESSED)) == QCOW2_COPIED)
+		bad_entry(c, t, i, entry, QCOW2_COPIED_UNUSED);
 	if (entry & QCOW2_COMPRESSED) {
 		if (entry & QCOW2_COPIED)
 			bad_entry(c, t, i, entry, QCOW2_COMPRESSED_COPIED);

@@ -243,6 +243,7 @@ static const char *bad_text(enum finding_id id)
 	case QCOW2_L2_UNALIGNED: return "points into the middle of a cluster";
 	case QCOW2_L2_PAST_END: return "points past the end of the file";
 	case QCOW2_L2_RESERVED: return "has reserved bits set";
+	case QCOW2_COPIED_UNUSED: return "has the COPIED flag, but no offset";
 	case QCOW2_COMPRESSED_COPIED: return "is compressed and has the COPIED flag";
 	case QCOW2_PACKED_IN_DATA_FILE: return "is compressed, but data lies in another file";
 	default: return "contradicts itself";
@@ -258,6 +259,8 @@ static void guest_grade(const struct qc *c, const struct qc_bad *b, struct fact 
 		return;
 	f->lost = d.kind == QCOW2_KIND_BAD;
 	f->doubtful = d.reserved && !f->lost;
+	if (b->id == QCOW2_COPIED_UNUSED)
+		f->doubtful = !f->lost;
 	if (b->id == QCOW2_SUBCLUSTERS)
 		f->lost = true; /* some of it; the bitmaps of the entries in the row differ */
 }

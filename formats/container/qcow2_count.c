@@ -44,14 +44,15 @@ int qc_counts_init(struct qc_counts *c, enum qc_width width, uint64_t first, uin
 	c->n = n;
 	pthread_mutex_init(&c->lock, NULL);
 	c->v_len = whole / per_byte[width] * (width == QC_32BIT ? 4 : 1);
-	c->v_len = (c->v_len + HUGE_PAGE) / HUGE_PAGE * HUGE_PAGE;
+	c->v_len += 8; /* words are looked at as a whole */
 	c->v = mmap(NULL, c->v_len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (c->v == MAP_FAILED) {
 		c->v = NULL;
 		return -ENOMEM;
 	}
 	/* References of a fragmented image go all over it: with small pages each one misses the TLB. */
-	madvise(c->v, c->v_len, MADV_HUGEPAGE);
+	if (c->v_len >= HUGE_PAGE)
+		madvise(c->v, c->v_len, MADV_HUGEPAGE);
 	return 0;
 }
 

@@ -25,6 +25,7 @@
 
 enum {
 	HEAD = 4096,	  /* bytes of a cluster that tell whether it can be a table */
+	L1_TRIES = 4,	  /* tables that an L1 table must lead to, if it leads to so many */
 	LOST_MAX = 65536, /* tables that are kept */
 	HOLES_MAX = 4096, /* runs of orphans that are looked at */
 	SKIP_MAX = 4096,  /* structures in a row between a run and its neighbour */
@@ -99,11 +100,12 @@ static uint64_t target(const struct qc *c, const uint8_t *p)
 	return (e & QCOW2_OFFSET_MASK) >> c->q->cluster_bits;
 }
 
-/* Mark the clusters that a table leads to: they are data, no tables. */
-static void claim(struct qc *c, const uint8_t *p, struct qc_lost *t)
+/* Count what a table leads to; @mark: those clusters are accounted for, and are data, no tables. */
+static void claim(struct qc *c, const uint8_t *p, struct qc_lost *t, bool mark)
 {
 	const struct qcow2 *q = c->q;
 
+	t->entries = t->orphans = 0;
 	for (uint32_t i = 0; i < 1u << q->l2_bits; i++, p += q->l2_entry) {
 		uint64_t host;
 
@@ -112,30 +114,61 @@ static void claim(struct qc *c, const uint8_t *p, struct qc_lost *t)
 		host = target(c, p);
 		t->entries++;
 		t->last = i;
-		if (host && is_orphan(c, host)) {
-			t->orphans++;
+		if (!host || !is_orphan(c, host))
+			continue;
+		t->orphans++;
+		if (mark)
 			set_bit(c->explained, host);
-		}
 	}
 }
 
-/* Is the orphan at @cluster a table that leads to orphans, for the most part? */
-static int try_table(struct qc *c, uint64_t cluster, uint8_t *buf)
+/* Read a cluster if it can be a table; *is says so. */
+static int read_table(struct qc *c, uint64_t cluster, uint8_t *buf, bool *is)
 {
 	size_t size = (size_t)c->q->cluster_size, head = size < HEAD ? size : HEAD;
-	struct qc_lost t = {.off = cluster << c->q->cluster_bits};
-	int r = layer_read(c->l->below, t.off, buf, head, NULL);
+	uint64_t off = cluster << c->q->cluster_bits;
+	int r = layer_read(c->l->below, off, buf, head, NULL);
 
-	if (r || !parses(c, buf, head))
-		return r;
-	if (size > head) {
-		r = layer_read(c->l->below, t.off + head, buf + head, size - head, NULL);
-		if (r || !parses(c, buf + head, size - head))
-			return r;
+	*is = !r && parses(c, buf, head);
+	if (*is && size > head) {
+		r = layer_read(c->l->below, off + head, buf + head, size - head, NULL);
+		*is = !r && parses(c, buf + head, size - head);
 	}
-	if (all_zero(buf, size))
-		return 0;
-	claim(c, buf, &t);
+	*is = *is && !all_zero(buf, size);
+	return r;
+}
+
+/* Are the first orphans that it leads to tables themselves? Then it is an L1 table. */
+static int leads_to_tables(struct qc *c, const uint8_t *p, uint8_t *buf, bool *is)
+{
+	const struct qcow2 *q = c->q;
+	int r = 0, tried = 0;
+
+	*is = true;
+	for (uint32_t i = 0; !r && *is && tried < L1_TRIES && i < 1u << q->l2_bits; i++) {
+		uint64_t host = be(p + i * q->l2_entry) ? target(c, p + i * q->l2_entry) : 0;
+
+		if (!host || !is_orphan(c, host))
+			continue;
+		r = read_table(c, host, buf, is);
+		tried++;
+	}
+	*is = *is && tried;
+	return r;
+}
+
+/* Is the orphan at @cluster a table that leads to orphans, for the most part? */
+static int try_table(struct qc *c, uint64_t cluster, uint8_t *buf, uint8_t *buf2)
+{
+	struct qc_lost t = {.off = cluster << c->q->cluster_bits};
+	bool is = false, l1 = false;
+	int r = read_table(c, cluster, buf, &is);
+
+	if (!r && is)
+		r = leads_to_tables(c, buf, buf2, &l1);
+	if (r || !is)
+		return r;
+	claim(c, buf, &t, !l1);
 	if (t.orphans && t.orphans >= t.entries / 2 && c->lost.n < LOST_MAX)
 		return QC_PUSH(c->lost, t);
 	return 0;
@@ -143,8 +176,8 @@ static int try_table(struct qc *c, uint64_t cluster, uint8_t *buf)
 
 static int find_tables(struct qc *c)
 {
-	uint8_t *buf = malloc(c->q->cluster_size);
-	int r = buf ? 0 : -ENOMEM;
+	uint8_t *buf = malloc(c->q->cluster_size), *buf2 = malloc(c->q->cluster_size);
+	int r = buf && buf2 ? 0 : -ENOMEM;
 
 	for (size_t i = 0; !r && i < c->runs.n; i++) {
 		const struct qc_run *run = &c->runs.v[i];
@@ -156,10 +189,11 @@ static int find_tables(struct qc *c)
 				r = -EINTR;
 			/* What a table before it leads to is data, however it looks. */
 			else if (!bit(c->explained, run->first + k))
-				r = try_table(c, run->first + k, buf);
+				r = try_table(c, run->first + k, buf, buf2);
 		}
 	}
 	free(buf);
+	free(buf2);
 	return r;
 }
 
@@ -234,9 +268,8 @@ static int explain(struct qc *c)
 		if (t->sure == QC_SNAPSHOT)
 			continue;
 		r = layer_read(c->l->below, t->off, buf, c->q->cluster_size, NULL);
-		t->entries = t->orphans = 0;
 		if (!r)
-			claim(c, buf, t);
+			claim(c, buf, t, true);
 		set_bit(c->explained, t->off >> c->q->cluster_bits);
 	}
 	free(buf);
