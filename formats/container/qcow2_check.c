@@ -71,7 +71,7 @@ static void tables_unique(struct qc *c)
 {
 	size_t n = 0;
 
-	qsort(c->tables.v, c->tables.n, sizeof(*c->tables.v), table_order);
+	qc_sort(c->tables.v, c->tables.n, sizeof(*c->tables.v), table_order);
 	for (size_t i = 0; i < c->tables.n; i++) {
 		const struct qc_table *t = &c->tables.v[i];
 		struct qc_table *last = n ? &c->tables.v[n - 1] : NULL;
@@ -272,7 +272,7 @@ int qc_collect(struct qc *c)
 	if (r)
 		return r;
 	tables_unique(c);
-	qsort(c->regions.v, c->regions.n, sizeof(*c->regions.v), region_order);
+	qc_sort(c->regions.v, c->regions.n, sizeof(*c->regions.v), region_order);
 	return 0;
 }
 

@@ -20,6 +20,7 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdlib.h>
 
 #include "formats/container/qcow2.h"
 
@@ -216,6 +217,13 @@ int qc_room(void *v, size_t *cap, size_t n, size_t size);
 	(qc_room(&(vec).v, &(vec).cap, (vec).n, sizeof(*(vec).v))                                  \
 		 ? -ENOMEM                                                                         \
 		 : ((vec).v[(vec).n++] = __VA_ARGS__, 0))
+
+/* qc_sort() - qsort() that takes an empty vector */
+static inline void qc_sort(void *v, size_t n, size_t size, int (*order)(const void *, const void *))
+{
+	if (n)
+		qsort(v, n, size, order);
+}
 
 /* Step 1: qcow2_check.c */
 int qc_init(struct qc *c, struct layer *l);

@@ -318,7 +318,7 @@ static void sort_runs(struct qc *c)
 {
 	size_t n = 0;
 
-	qsort(c->runs.v, c->runs.n, sizeof(*c->runs.v), by_first);
+	qc_sort(c->runs.v, c->runs.n, sizeof(*c->runs.v), by_first);
 	for (size_t i = 0; i < c->runs.n; i++) {
 		struct qc_run *run = &c->runs.v[i], *last = n ? &c->runs.v[n - 1] : NULL;
 

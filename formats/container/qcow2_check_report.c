@@ -30,7 +30,7 @@ static int sort_blocks(struct qc *c)
 	for (uint64_t i = 0; i < c->n_blocks; i++)
 		if (c->blocks[i] && c->blocks[i] != QC_BLOCK_LOST)
 			c->blocks_sorted[c->n_blocks_sorted++] = c->blocks[i];
-	qsort(c->blocks_sorted, c->n_blocks_sorted, sizeof(uint64_t), offset_order);
+	qc_sort(c->blocks_sorted, c->n_blocks_sorted, sizeof(uint64_t), offset_order);
 	return 0;
 }
 
@@ -88,7 +88,7 @@ static void sort_wanted(struct qc *c)
 {
 	size_t n = 0;
 
-	qsort(c->wanted.v, c->wanted.n, sizeof(*c->wanted.v), span_order);
+	qc_sort(c->wanted.v, c->wanted.n, sizeof(*c->wanted.v), span_order);
 	for (size_t i = 0; i < c->wanted.n; i++) {
 		struct qc_span *s = &c->wanted.v[i], *last = n ? &c->wanted.v[n - 1] : NULL;
 
@@ -191,7 +191,7 @@ int qc_locate(struct qc *c)
 		return 0;
 	sort_wanted(c);
 	r = qc_each_table(c, locate_in_table);
-	qsort(c->refs.v, c->refs.n, sizeof(*c->refs.v), ref_order);
+	qc_sort(c->refs.v, c->refs.n, sizeof(*c->refs.v), ref_order);
 	return r;
 }
 
@@ -267,7 +267,7 @@ static void guest_grade(const struct qc *c, const struct qc_bad *b, struct fact 
 
 static void report_bad(struct qc *c)
 {
-	qsort(c->bad.v, c->bad.n, sizeof(*c->bad.v), bad_order);
+	qc_sort(c->bad.v, c->bad.n, sizeof(*c->bad.v), bad_order);
 	for (size_t i = 0; i < c->bad.n; i++) {
 		const struct qc_bad *b = &c->bad.v[i];
 		struct fact f = {
@@ -402,7 +402,7 @@ static size_t report_refs(struct qc *c, const struct qc_run *run, size_t shown)
 	}
 	for (size_t i = from; i < to; i++)
 		v[i - from] = &c->refs.v[i];
-	qsort(v, to - from, sizeof(*v), guest_order);
+	qc_sort(v, to - from, sizeof(*v), guest_order);
 	for (size_t i = 0; i < to - from; i++) {
 		if (continues(c, &g, v[i])) {
 			g.n++;
