@@ -344,6 +344,33 @@ static bool run_join(struct run *a, const struct run *b)
 	return true;
 }
 
+/*
+ * Entries that go on as the one at @p does are most of all entries, and need no decoding: the
+ * next cluster, or the same entry for what has none. @r ends with the cluster of @p; returns the
+ * last entry that it was made longer by.
+ */
+static const uint8_t *alike(const struct qcow2 *q, const uint8_t *p, const uint8_t *end,
+			    uint64_t limit, struct run *r)
+{
+	uint64_t entry = be64(*(const be64_t *)p), step = 0;
+
+	if (r->kind == QCOW2_KIND_NORMAL)
+		step = q->cluster_size;
+	else if (r->kind != QCOW2_KIND_UNALLOCATED && r->kind != QCOW2_KIND_ZERO)
+		return p;
+	while (p + 8 < end && r->off + r->len < limit) {
+		entry += step;
+		if (be64(*(const be64_t *)(p + 8)) != entry)
+			break;
+		if (step && r->host + r->len + step > q->data->size)
+			break;
+		r->len += q->cluster_size;
+		r->steps++;
+		p += 8;
+	}
+	return p;
+}
+
 /* The run at @off by the slice of its L2 table, no longer than needed to reach @limit. */
 static int l2_find(const struct qcow2_view *v, uint64_t table, uint64_t off, uint64_t limit,
 		   struct run *r)
@@ -359,6 +386,12 @@ static int l2_find(const struct qcow2_view *v, uint64_t table, uint64_t off, uin
 		return err;
 	end = it->buf + slice_size(q);
 	entry_run(q, it, p, at, off, r);
+	if (!q->extended_l2 && !it->bad.n && !((r->off + r->len) & (q->cluster_size - 1))) {
+		const uint8_t *last = alike(q, p, end, limit, r);
+
+		at += (uint64_t)(last - p);
+		p = last;
+	}
 	while (r->off + r->len < limit) {
 		struct run next;
 		uint64_t to = r->off + r->len;
