@@ -708,10 +708,35 @@ static void a_block_device_is_read(void **state)
 	assert_int_equal(system(command), 0);
 }
 
+static void a_hole_is_zeros_that_nobody_reads(void **state)
+{
+	struct env *e = *state;
+	struct extent run;
+	int fd;
+
+	path_set(e, "sparse.img");
+	fd = open(e->path, O_CREAT | O_RDWR, 0600);
+	assert_int_equal(ftruncate(fd, 64 << 20), 0);
+	assert_int_equal(pwrite(fd, "data", 4, 32 << 20), 4);
+	close(fd);
+	open_path(e, "sparse.img");
+	assert_int_equal(layer_map(e->l, 1000, &run), 0);
+	assert_int_equal(run.kind, EXTENT_ZERO);
+	assert_int_equal(run.len, (32 << 20) - 1000);
+	assert_int_equal(layer_map(e->l, (32 << 20) + 1, &run), 0);
+	assert_int_equal(run.kind, EXTENT_DATA);
+	assert_int_equal(run.at, (32 << 20) + 1);
+	assert_in_range(run.len, 3, 1 << 20);
+	assert_int_equal(layer_map(e->l, 48 << 20, &run), 0);
+	assert_int_equal(run.kind, EXTENT_ZERO);
+	assert_int_equal(run.len, 16 << 20);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
+		T(a_hole_is_zeros_that_nobody_reads),
 		T(a_file_is_read_as_it_is),
 		T(only_files_and_block_devices_are_images),
 		T(a_chain_folder_that_is_not_there_is_said),

@@ -246,6 +246,34 @@ static int source_read(struct layer *l, uint64_t off, void *buf, size_t len, str
 	return r;
 }
 
+/*
+ * Is @off in a hole of the file, and how far does that or the data reach? The file system says
+ * that a hole is zeros, so nobody needs to read it: a sparse image of terabytes costs what it holds.
+ */
+static bool in_hole(const struct source *f, uint64_t off, uint64_t *len)
+{
+	const struct part *p = &f->part[0];
+	off_t next;
+
+	if (f->n != 1 || p->fd < 0 || !S_ISREG(p->st.st_mode) || off >= p->size ||
+	    (uint64_t)p->st.st_blocks * 512 >= p->size)
+		return false;
+	next = lseek(p->fd, (off_t)off, SEEK_DATA); /* reads go by pread(): the position is free */
+	if (next < 0 && errno == ENXIO)
+		next = (off_t)p->size; /* no data up to the end */
+	if (next < 0)
+		return false;
+	if ((uint64_t)next > off) {
+		if (*len > (uint64_t)next - off)
+			*len = (uint64_t)next - off;
+		return true;
+	}
+	next = lseek(p->fd, (off_t)off, SEEK_HOLE);
+	if (next > (off_t)off && *len > (uint64_t)next - off)
+		*len = (uint64_t)next - off;
+	return false;
+}
+
 static int source_map(struct layer *l, uint64_t off, struct extent *run)
 {
 	const struct source *f = l->priv;
@@ -262,6 +290,8 @@ static int source_map(struct layer *l, uint64_t off, struct extent *run)
 	run->in = l;
 	run->at = off;
 	run->len = (lost ? lost->off : l->size) - off;
+	if (in_hole(f, off, &run->len))
+		run->kind = EXTENT_ZERO;
 	return 0;
 }
 
