@@ -50,7 +50,7 @@ TEST_SRC = $(wildcard tests/core/test_*.c tests/crypto/test_*.c tests/formats/te
 FUZZ_LIB = $(filter-out tests/fuzz/fuzz_%.c,$(wildcard tests/fuzz/*.c))
 FUZZ_SRC = $(filter-out tests/fuzz/fuzz_driver.c,$(wildcard tests/fuzz/fuzz_*.c))
 
-MAN      = $(wildcard man/*.[1-8])
+MAN      = $(sort $(wildcard man/*.[1-8]) man/vdiskck-findings.7)
 
 LIB_OBJ  = $(LIB_SRC:%.c=$B/obj/%.o)
 BIN_OBJ  = $(BIN_SRC:%.c=$B/obj/%.o)
@@ -59,10 +59,14 @@ TESTS    = $(TEST_SRC:tests/%.c=$B/tests/%)
 FLIB_OBJ = $(FUZZ_LIB:%.c=$B/obj/%.o)
 FUZZERS  = $(FUZZ_DRIVERS:%=$B/fuzz_%) $(FUZZ_SRC:tests/fuzz/%.c=$B/%)
 
-all: $B/vdiskck $B/libvdiskck.a
+all: $B/vdiskck $B/libvdiskck.a man/vdiskck-findings.7
 
 $B/vdiskck: $(BIN_OBJ) $B/libvdiskck.a
 	$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
+
+# The program knows its findings: the page is made by it, and not kept in git.
+man/vdiskck-findings.7: vdiskck/core/findings.def vdiskck/cmd_explain.c | $B/vdiskck
+	@$B/vdiskck explain --mdoc >$@.new && mv $@.new $@
 
 $B/libvdiskck.a: $(LIB_OBJ)
 	@rm -f $@
@@ -131,7 +135,7 @@ demo: deps
 deps:
 	@tests/deps.sh
 
-lint:
+lint: man/vdiskck-findings.7
 	@tests/deps.sh lint
 	tests/lint/all.sh
 

@@ -93,7 +93,7 @@ static void mdoc(void)
 {
 	puts(".\\\" SPDX-License-Identifier: Apache-2.0\n"
 	     ".\\\" Made by `vdiskck explain --mdoc` from vdiskck/core/findings.def\n"
-	     ".Dd $Mdocdate$\n"
+	     ".Dd November 23, 2026\n"
 	     ".Dt VDISKCK-FINDINGS 7\n"
 	     ".Os\n"
 	     ".Sh NAME\n"

@@ -87,7 +87,7 @@ poke() { # FILE OFFSET BYTES
 	dynamic_vhd a.vhd
 	poke a.vhd $((0x600)) '\x00\xff\xff\x00'
 	run_vdiskck check a.vhd
-	! grep -q $'\033' <<<"$output"
+	lacks $'\033' <<<"$output"
 }
 
 @test "colour on a terminal, but not with NO_COLOR" {
@@ -96,7 +96,7 @@ poke() { # FILE OFFSET BYTES
 	TERM=xterm script -qec "$VDISKCK check a.vhd" "$OUT/typescript" >"$OUT/seen" </dev/null || true
 	grep -q $'\033\[1;31mDAMAGE' "$OUT/seen"
 	NO_COLOR=1 TERM=xterm script -qec "$VDISKCK check a.vhd" "$OUT/typescript" >"$OUT/seen" </dev/null || true
-	! grep -q $'\033\[1;31m' "$OUT/seen"
+	lacks $'\033\[1;31m' <"$OUT/seen"
 }
 
 @test "control characters in names reach neither a terminal nor JSON raw" {
@@ -105,7 +105,7 @@ poke() { # FILE OFFSET BYTES
 	mv plain.vhd "$name"
 	run_vdiskck check "$name"
 	expect_status 0
-	! grep -q $'\033' <<<"$output"
+	lacks $'\033' <<<"$output"
 	expect_text 'evil\\x1b\[2Jname'
 	run_vdiskck check --json "$name"
 	expect_json '.[0].image == "evil\u001b[2Jname.vhd"'

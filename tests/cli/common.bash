@@ -53,3 +53,8 @@ expect_json() { # FILTER
 expect_text() { # REGEX
 	grep -qE -- "$1" <<<"$output$stderr" || { echo "no such text: $1"; show; return 1; }
 }
+
+# Standard input has nothing that matches REGEX.
+lacks() { # REGEX
+	if grep -E -- "$1"; then return 1; fi
+}
