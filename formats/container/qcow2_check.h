@@ -121,10 +121,11 @@ struct qc_run {
 	uint32_t stored, counted; /* of the first; bounded by UINT32_MAX */
 };
 
-/* A guest cluster that refers to a host cluster of interest. */
+/* Guest clusters that refer to host clusters of interest, in a row. */
 struct qc_ref {
 	uint64_t host, guest; /* clusters */
-	uint64_t at;	      /* its L2 entry */
+	uint64_t n;
+	uint64_t at; /* its L2 entry */
 	uint64_t entry;
 	uint32_t owner;
 	bool packed;
@@ -148,7 +149,8 @@ struct qc_lost {
 	uint64_t l1_index; /* unless @sure is QC_UNKNOWN or QC_SNAPSHOT */
 	uint32_t entries;  /* that are not zero */
 	uint32_t orphans;  /* of these, clusters that nothing refers to */
-	uint32_t tables;   /* of these, other tables that were found: then it is an L1 table */
+	bool l1;	   /* it is an L1 table, and leads to others that were found */
+	bool data;	   /* another table holds it: guest data that looks like a table */
 	uint32_t last;	   /* index of its last entry that is not zero */
 	enum qc_sure sure;
 	const char *why;
@@ -254,8 +256,9 @@ const struct qc_run *qc_run_find(const struct qc *c, uint64_t cluster, enum qc_d
 /* qc_want(), qc_locate() - which guest clusters refer to these? Into c->refs, by host cluster. */
 int qc_want(struct qc *c, uint64_t first, uint64_t n);
 int qc_locate(struct qc *c);
-/* qc_ref_find() - index of the first reference to @host or beyond */
-size_t qc_ref_find(const struct qc *c, uint64_t host);
+/* qc_ref_first(), qc_ref_next() - index of a reference to host clusters [first, first + n) */
+size_t qc_ref_first(const struct qc *c, uint64_t first, uint64_t n);
+size_t qc_ref_next(const struct qc *c, size_t i, uint64_t first, uint64_t n);
 /* qc_metadata() - the structure that host cluster @cluster belongs to, or NULL */
 const char *qc_metadata(struct qc *c, uint64_t cluster, char buf[128]);
 int qc_report(struct qc *c);

@@ -115,26 +115,61 @@ static bool is_wanted(const struct qc *c, uint64_t cluster)
 	return lo < c->wanted.n && c->wanted.v[lo].first <= cluster;
 }
 
-static int add_ref(struct qc *c, const struct qc_table *t, uint32_t i, uint64_t cluster,
-		   uint64_t entry, bool packed)
+static int keep_ref(struct qc *c, struct qc_ref *ref)
 {
-	struct qc_ref ref = {
+	int r = 0;
+
+	if (!ref->n)
+		return 0;
+	pthread_mutex_lock(&c->lock);
+	if (c->refs.n >= QC_EVENTS_MAX)
+		c->refs_more += ref->n;
+	else
+		r = QC_PUSH(c->refs, *ref);
+	pthread_mutex_unlock(&c->lock);
+	ref->n = 0;
+	return r;
+}
+
+/* Entries in a row that refer to clusters in a row are one reference of many clusters. */
+static int add_ref(struct qc *c, const struct qc_table *t, struct qc_ref *ref, uint32_t i,
+		   uint64_t cluster, uint64_t entry)
+{
+	uint64_t guest = ((uint64_t)t->l1_index << c->q->l2_bits) + i;
+	bool packed = entry & QCOW2_COMPRESSED;
+	int r;
+
+	if (ref->n && !packed && !ref->packed && ref->host + ref->n == cluster &&
+	    ref->guest + ref->n == guest) {
+		ref->n++;
+		return 0;
+	}
+	r = keep_ref(c, ref);
+	*ref = (struct qc_ref){
 		.host = cluster,
-		.guest = ((uint64_t)t->l1_index << c->q->l2_bits) + i,
+		.guest = guest,
+		.n = 1,
 		.at = t->off + (uint64_t)i * c->q->l2_entry,
 		.entry = entry,
 		.owner = t->owner,
 		.packed = packed,
 	};
-	int r = 0;
-
-	pthread_mutex_lock(&c->lock);
-	if (c->refs.n >= QC_EVENTS_MAX)
-		c->refs_more++;
-	else
-		r = QC_PUSH(c->refs, ref);
-	pthread_mutex_unlock(&c->lock);
 	return r;
+}
+
+/* The host clusters that an entry refers to, 0 none. */
+static uint64_t entry_hosts(const struct qcow2 *q, uint64_t e, uint64_t *last)
+{
+	struct qcow2_desc d;
+
+	*last = (e & QCOW2_OFFSET_MASK) >> q->cluster_bits;
+	if (!(e & QCOW2_COMPRESSED))
+		return *last;
+	d = qcow2_desc(q, e, 0);
+	if (d.kind != QCOW2_KIND_COMPRESSED || !d.packed)
+		return 0;
+	*last = (d.host + d.packed - 1) >> q->cluster_bits;
+	return d.host >> q->cluster_bits;
 }
 
 static int locate_in_table(struct qc *c, struct qc_table *t, const uint8_t *p)
@@ -143,33 +178,24 @@ static int locate_in_table(struct qc *c, struct qc_table *t, const uint8_t *p)
 	uint64_t lowest = c->wanted.v[0].first;
 	const struct qc_span *end = &c->wanted.v[c->wanted.n - 1];
 	uint64_t highest = end->first + end->n;
+	struct qc_ref ref = {0};
 	int r = 0;
 
 	for (uint32_t i = 0; !r && i < 1u << q->l2_bits; i++, p += q->l2_entry) {
 		uint64_t e, first, last;
-		bool packed;
 
 		memcpy(&e, p, sizeof(e));
 		if (!e)
 			continue;
 		e = __builtin_bswap64(e);
-		packed = e & QCOW2_COMPRESSED;
-		first = last = (e & QCOW2_OFFSET_MASK) >> q->cluster_bits;
-		if (packed) {
-			struct qcow2_desc d = qcow2_desc(q, e, 0);
-
-			if (d.kind != QCOW2_KIND_COMPRESSED || !d.packed)
-				continue;
-			first = d.host >> q->cluster_bits;
-			last = (d.host + d.packed - 1) >> q->cluster_bits;
-		}
+		first = entry_hosts(q, e, &last);
 		if (!first || first >= highest || last < lowest)
 			continue;
 		for (; !r && first <= last; first++)
 			if (is_wanted(c, first))
-				r = add_ref(c, t, i, first, e, packed);
+				r = add_ref(c, t, &ref, i, first, e);
 	}
-	return r;
+	return r ? r : keep_ref(c, &ref);
 }
 
 static int ref_order(const void *a, const void *b)
@@ -195,19 +221,29 @@ int qc_locate(struct qc *c)
 	return r;
 }
 
-size_t qc_ref_find(const struct qc *c, uint64_t host)
+size_t qc_ref_next(const struct qc *c, size_t i, uint64_t first, uint64_t n)
 {
+	for (; i < c->refs.n && c->refs.v[i].host < first + n; i++)
+		if (c->refs.v[i].host + c->refs.v[i].n > first)
+			return i;
+	return c->refs.n;
+}
+
+size_t qc_ref_first(const struct qc *c, uint64_t first, uint64_t n)
+{
+	uint64_t longest = UINT64_C(1) << c->q->l2_bits; /* it lies in one table */
+	uint64_t from = first > longest ? first - longest : 0;
 	size_t lo = 0, hi = c->refs.n;
 
 	while (lo < hi) {
 		size_t mid = lo + (hi - lo) / 2;
 
-		if (c->refs.v[mid].host < host)
+		if (c->refs.v[mid].host < from)
 			lo = mid + 1;
 		else
 			hi = mid;
 	}
-	return lo;
+	return qc_ref_next(c, lo, first, n);
 }
 
 /* ---- Findings ---- */
@@ -293,11 +329,11 @@ static void report_bad(struct qc *c)
 	}
 }
 
-/* References [i, j) that follow each other, host and guest; the run that they lie in. */
+/* References that follow each other, host and guest, in one table or in several. */
 struct group {
-	const struct qc_run *run;
-	const struct qc_ref *ref;
-	uint64_t n;
+	const struct qc_run *run; /* that they lie in */
+	struct qc_ref ref;	  /* the first of them; its n entries lie in one table */
+	uint64_t n;		  /* clusters */
 };
 
 static enum finding_id low_id(struct qc *c, const struct qc_run *run, const char *structure)
@@ -312,36 +348,36 @@ static enum finding_id low_id(struct qc *c, const struct qc_run *run, const char
 static void report_group(struct qc *c, const struct group *g)
 {
 	const struct qc_run *run = g->run;
-	uint64_t host = g->ref->host << c->q->cluster_bits;
+	uint64_t host = g->ref.host << c->q->cluster_bits;
 	char buf[128], name[80];
-	const char *structure = qc_metadata(c, g->ref->host, buf);
+	const char *structure = qc_metadata(c, g->ref.host, buf);
 	struct fact f = {
-		.at = g->ref->at,
-		.at_len = g->n * c->q->l2_entry,
-		.stored = strf("0x%" PRIx64, g->ref->entry),
+		.at = g->ref.at,
+		.at_len = g->ref.n * c->q->l2_entry,
+		.stored = strf("0x%" PRIx64, g->ref.entry),
 	};
 	enum finding_id id = run->diff == QC_LOW ? low_id(c, run, structure) : QCOW2_COPIED_WRONG;
 
-	guest_range(c, g->ref->owner, g->ref->guest, g->n, &f);
+	guest_range(c, g->ref.owner, g->ref.guest, g->n, &f);
 	f.doubtful = f.len && run->diff == QC_LOW && id != QCOW2_REFCOUNT_STALE;
 	if (id == QCOW2_METADATA_OVERLAP)
 		finding_fact(c->l, id, &f,
 			     "guest 0x%" PRIx64 " of %s is said to lie at 0x%" PRIx64
 			     ", where the %s is",
-			     g->ref->guest << c->q->cluster_bits,
-			     qc_owner_name(c, g->ref->owner, name), host, structure);
+			     g->ref.guest << c->q->cluster_bits,
+			     qc_owner_name(c, g->ref.owner, name), host, structure);
 	else if (run->diff == QC_LOW)
 		finding_fact(c->l, id, &f,
 			     "guest 0x%" PRIx64 " of %s lies at 0x%" PRIx64
 			     ", which has refcount %" PRIu32 " and %" PRIu32 " reference%s",
-			     g->ref->guest << c->q->cluster_bits,
-			     qc_owner_name(c, g->ref->owner, name), host, run->stored, run->counted,
+			     g->ref.guest << c->q->cluster_bits,
+			     qc_owner_name(c, g->ref.owner, name), host, run->stored, run->counted,
 			     run->counted == 1 ? "" : "s");
 	else
 		finding_fact(c->l, id, &f,
 			     "the entry for guest 0x%" PRIx64 " %s COPIED, but the refcount of "
 			     "0x%" PRIx64 " is %" PRIu32,
-			     g->ref->guest << c->q->cluster_bits,
+			     g->ref.guest << c->q->cluster_bits,
 			     run->diff == QC_COPIED_SET ? "says" : "does not say", host,
 			     run->stored);
 }
@@ -369,53 +405,61 @@ static void report_structure(struct qc *c, const struct qc_run *run)
 		     structure ? structure : "the cluster", off, run->stored, run->counted);
 }
 
-static bool continues(const struct qc *c, const struct group *g, const struct qc_ref *ref)
-{
-	return g->n && ref->owner == g->ref->owner && ref->host == g->ref->host + g->n &&
-	       ref->guest == g->ref->guest + g->n && !ref->packed &&
-	       ref->at == g->ref->at + g->n * c->q->l2_entry &&
-	       ref->host < g->run->first + g->run->n;
-}
-
 /* By owner and guest, so that what lies in a row in both becomes one finding. */
 static int guest_order(const void *a, const void *b)
 {
-	const struct qc_ref *x = *(const struct qc_ref *const *)a;
-	const struct qc_ref *y = *(const struct qc_ref *const *)b;
+	const struct group *x = a, *y = b;
 
-	if (x->owner != y->owner)
-		return x->owner < y->owner ? -1 : 1;
-	return x->guest < y->guest ? -1 : x->guest > y->guest;
+	if (x->ref.owner != y->ref.owner)
+		return x->ref.owner < y->ref.owner ? -1 : 1;
+	return x->ref.guest < y->ref.guest ? -1 : x->ref.guest > y->ref.guest;
+}
+
+static bool continues(const struct group *g, const struct group *more)
+{
+	return more->ref.owner == g->ref.owner && more->ref.host == g->ref.host + g->n &&
+	       more->ref.guest == g->ref.guest + g->n && !more->ref.packed && !g->ref.packed;
+}
+
+/* The part of a reference that lies in the run. */
+static struct group clip(const struct qc *c, const struct qc_run *run, struct qc_ref ref)
+{
+	uint64_t skip = ref.host < run->first ? run->first - ref.host : 0;
+	uint64_t end = ref.host + ref.n, run_end = run->first + run->n;
+
+	ref.host += skip;
+	ref.guest += skip;
+	ref.at += skip * c->q->l2_entry;
+	ref.entry += skip << c->q->cluster_bits;
+	ref.n = (end < run_end ? end : run_end) - ref.host;
+	return (struct group){run, ref, ref.n};
 }
 
 /* All references to the clusters of a run. Returns how many findings that made. */
 static size_t report_refs(struct qc *c, const struct qc_run *run, size_t shown)
 {
-	size_t from = qc_ref_find(c, run->first), to = qc_ref_find(c, run->first + run->n);
-	const struct qc_ref **v = from < to ? malloc((to - from) * sizeof(*v)) : NULL;
-	struct group g = {.run = run};
-	size_t made = 0;
+	QC_VECTOR(struct group) v = {0};
+	size_t made = 0, n = 0;
 
-	if (!v) {
+	for (size_t i = qc_ref_first(c, run->first, run->n); i < c->refs.n;
+	     i = qc_ref_next(c, i + 1, run->first, run->n))
+		if (QC_PUSH(v, clip(c, run, c->refs.v[i])))
+			break; /* no memory: those that are known are reported */
+	if (!v.n) {
 		report_structure(c, run);
 		return 1;
 	}
-	for (size_t i = from; i < to; i++)
-		v[i - from] = &c->refs.v[i];
-	qc_sort(v, to - from, sizeof(*v), guest_order);
-	for (size_t i = 0; i < to - from; i++) {
-		if (continues(c, &g, v[i])) {
-			g.n++;
-			continue;
-		}
-		if (g.n && made++ + shown < SHOWN_MAX)
-			report_group(c, &g);
-		g = (struct group){run, v[i], 1};
+	qc_sort(v.v, v.n, sizeof(*v.v), guest_order);
+	for (size_t i = 0; i < v.n; i++) {
+		if (n && continues(&v.v[n - 1], &v.v[i]))
+			v.v[n - 1].n += v.v[i].n;
+		else
+			v.v[n++] = v.v[i];
 	}
-	if (made++ + shown < SHOWN_MAX)
-		report_group(c, &g);
-	free(v);
-	return made;
+	for (; made < n && made + shown < SHOWN_MAX; made++)
+		report_group(c, &v.v[made]);
+	free(v.v);
+	return n;
 }
 
 static void report_more(struct qc *c, enum finding_id id, const struct qc_run *run, size_t n)

@@ -122,35 +122,49 @@ static void claim(struct qc *c, const uint8_t *p, struct qc_lost *t, bool mark)
 	}
 }
 
-/* Read a cluster if it can be a table; *is says so. */
-static int read_table(struct qc *c, uint64_t cluster, uint8_t *buf, bool *is)
+/* Could [p, p + len) be entries of an L1 table? */
+static bool parses_as_l1(const struct qc *c, const uint8_t *p, size_t len)
+{
+	for (size_t i = 0; i < len; i += 8) {
+		uint64_t e = be(p + i);
+		struct qcow2_desc d = e ? qcow2_l1_desc(c->q, e) : (struct qcow2_desc){0};
+
+		if (e && (d.kind != QCOW2_KIND_NORMAL || d.reserved || d.host < c->q->cluster_size))
+			return false;
+	}
+	return true;
+}
+
+typedef bool parse_fn(const struct qc *c, const uint8_t *p, size_t len);
+
+/* Read a cluster; *is: all of it parses, and there is something in it. */
+static int read_table(struct qc *c, uint64_t cluster, uint8_t *buf, parse_fn *parse, bool *is)
 {
 	size_t size = (size_t)c->q->cluster_size, head = size < HEAD ? size : HEAD;
 	uint64_t off = cluster << c->q->cluster_bits;
 	int r = layer_read(c->l->below, off, buf, head, NULL);
 
-	*is = !r && parses(c, buf, head);
+	*is = !r && parse(c, buf, head);
 	if (*is && size > head) {
 		r = layer_read(c->l->below, off + head, buf + head, size - head, NULL);
-		*is = !r && parses(c, buf + head, size - head);
+		*is = !r && parse(c, buf + head, size - head);
 	}
 	*is = *is && !all_zero(buf, size);
 	return r;
 }
 
-/* Are the first orphans that it leads to tables themselves? Then it is an L1 table. */
-static int leads_to_tables(struct qc *c, const uint8_t *p, uint8_t *buf, bool *is)
+/* An L1 table: the first orphans that it leads to are L2 tables. */
+static int try_l1(struct qc *c, uint64_t cluster, uint8_t *buf, uint8_t *buf2, bool *is)
 {
-	const struct qcow2 *q = c->q;
-	int r = 0, tried = 0;
+	uint64_t n = c->q->cluster_size / 8;
+	int r = read_table(c, cluster, buf, parses_as_l1, is), tried = 0;
 
-	*is = true;
-	for (uint32_t i = 0; !r && *is && tried < L1_TRIES && i < 1u << q->l2_bits; i++) {
-		uint64_t host = be(p + i * q->l2_entry) ? target(c, p + i * q->l2_entry) : 0;
+	for (uint64_t i = 0; !r && *is && tried < L1_TRIES && i < n; i++) {
+		uint64_t host = (be(buf + i * 8) & QCOW2_OFFSET_MASK) >> c->q->cluster_bits;
 
 		if (!host || !is_orphan(c, host))
 			continue;
-		r = read_table(c, host, buf, is);
+		r = read_table(c, host, buf2, parses, is);
 		tried++;
 	}
 	*is = *is && tried;
@@ -161,15 +175,21 @@ static int leads_to_tables(struct qc *c, const uint8_t *p, uint8_t *buf, bool *i
 static int try_table(struct qc *c, uint64_t cluster, uint8_t *buf, uint8_t *buf2)
 {
 	struct qc_lost t = {.off = cluster << c->q->cluster_bits};
-	bool is = false, l1 = false;
-	int r = read_table(c, cluster, buf, &is);
+	size_t head = c->q->cluster_size < HEAD ? (size_t)c->q->cluster_size : HEAD;
+	bool is = false;
+	int r = layer_read(c->l->below, t.off, buf, head, NULL);
 
-	if (!r && is)
-		r = leads_to_tables(c, buf, buf2, &l1);
-	if (r || !is)
+	/* Most orphans are data: their first bytes say so. */
+	if (r || (!parses(c, buf, head) && !parses_as_l1(c, buf, head)))
 		return r;
-	claim(c, buf, &t, !l1);
-	if (t.orphans && t.orphans >= t.entries / 2 && c->lost.n < LOST_MAX)
+	r = try_l1(c, cluster, buf, buf2, &t.l1);
+	if (!r && !t.l1)
+		r = read_table(c, cluster, buf, parses, &is);
+	if (r || (!is && !t.l1))
+		return r;
+	if (is)
+		claim(c, buf, &t, true);
+	if ((t.l1 || (t.orphans && t.orphans >= t.entries / 2)) && c->lost.n < LOST_MAX)
 		return QC_PUSH(c->lost, t);
 	return 0;
 }
@@ -212,43 +232,105 @@ static struct qc_lost *lost_at(const struct qc *c, uint64_t off)
 	return lo < c->lost.n && c->lost.v[lo].off == off ? &c->lost.v[lo] : NULL;
 }
 
+static uint64_t l1_needed(const struct qc *c)
+{
+	unsigned shift = c->q->l2_bits + c->q->cluster_bits;
+
+	return (c->l->size >> shift) + ((c->l->size & ((UINT64_C(1) << shift) - 1)) != 0);
+}
+
+/* Does a table whose last entry is @last fit there? The last one of the disk may be shorter. */
+static bool fits(const struct qc *c, const struct qc_lost *t, uint64_t l1_index)
+{
+	uint64_t guest = (l1_index << c->q->l2_bits) + t->last;
+
+	return guest << c->q->cluster_bits < c->l->size;
+}
+
+static void place(const struct qc *c, struct qc_lost *t, uint64_t l1_index, enum qc_sure sure,
+		  const char *why)
+{
+	if (t->sure != QC_UNKNOWN || !fits(c, t, l1_index))
+		return;
+	t->l1_index = l1_index;
+	t->sure = sure;
+	t->why = why;
+}
+
+/* What L1 table @t says of the tables that were found; @first: the index of its first entry. */
+static void apply_l1(struct qc *c, const struct qc_lost *t, const uint8_t *p, uint64_t first,
+		     bool active)
+{
+	for (uint64_t k = 0; k < c->q->cluster_size / 8; k++) {
+		struct qc_lost *to = lost_at(c, be(p + k * 8) & QCOW2_OFFSET_MASK);
+
+		if (!to || to == t || to->l1)
+			continue;
+		if (active)
+			place(c, to, first + k, QC_CERTAIN,
+			      "an L1 table that nothing refers to says so");
+		else
+			to->sure = QC_SNAPSHOT;
+	}
+}
+
 /*
- * Tables that lead to tables are L1 tables, and theirs belong to a snapshot that was deleted by
- * halves, or to an active L1 table that the header has lost. A table that another table holds
- * among much else is guest data that looks like one: a qcow2 image inside the disk.
+ * L1 tables among the orphans: of a snapshot that was deleted by halves. Or the disk's own, if the
+ * header does not lead to one any more and there is only one (in clusters that follow each other).
+ */
+static int sort_out_l1(struct qc *c, uint8_t *buf)
+{
+	uint64_t runs = 0, prev = QC_NONE, first = 0;
+	bool active;
+	int r = 0;
+
+	for (size_t i = 0; i < c->lost.n; i++) {
+		if (!c->lost.v[i].l1)
+			continue;
+		runs += prev == QC_NONE || c->lost.v[i].off != prev + c->q->cluster_size;
+		prev = c->lost.v[i].off;
+	}
+	active = !c->l1_entries && runs == 1;
+	for (size_t i = 0; !r && i < c->lost.n; i++) {
+		struct qc_lost *t = &c->lost.v[i];
+
+		if (!t->l1)
+			continue;
+		t->sure = QC_SNAPSHOT;
+		r = layer_read(c->l->below, t->off, buf, c->q->cluster_size, NULL);
+		if (!r)
+			apply_l1(c, t, buf, first, active);
+		first += c->q->cluster_size / 8;
+	}
+	return r;
+}
+
+/*
+ * A table that another table holds among much else is guest data that looks like one: a qcow2
+ * image inside the disk.
  */
 static int sort_out(struct qc *c)
 {
 	uint8_t *buf = malloc(c->q->cluster_size);
 	const struct qcow2 *q = c->q;
 	size_t n = 0;
-	int r = buf ? 0 : -ENOMEM;
+	int r = buf ? sort_out_l1(c, buf) : -ENOMEM;
 
-	for (int pass = 0; !r && pass < 2; pass++) {
-		for (size_t i = 0; !r && i < c->lost.n; i++) {
-			struct qc_lost *t = &c->lost.v[i], *to;
+	for (size_t i = 0; !r && i < c->lost.n; i++) {
+		if (c->lost.v[i].l1)
+			continue;
+		r = layer_read(c->l->below, c->lost.v[i].off, buf, q->cluster_size, NULL);
+		for (uint32_t k = 0; !r && k < 1u << q->l2_bits; k++) {
+			const uint8_t *p = buf + k * q->l2_entry;
+			struct qc_lost *to =
+				be(p) ? lost_at(c, target(c, p) << q->cluster_bits) : NULL;
 
-			if (pass && t->tables == t->orphans)
-				t->sure = QC_SNAPSHOT;
-			r = layer_read(c->l->below, t->off, buf, q->cluster_size, NULL);
-			for (uint32_t k = 0; !r && k < 1u << q->l2_bits; k++) {
-				if (!be(buf + k * q->l2_entry))
-					continue;
-				to = lost_at(c, target(c, buf + k * q->l2_entry)
-							<< q->cluster_bits);
-				if (!to || to == t)
-					continue;
-				if (!pass)
-					t->tables++;
-				else if (t->sure == QC_SNAPSHOT)
-					to->sure = QC_SNAPSHOT;
-				else
-					to->entries = 0; /* data */
-			}
+			if (to && to != &c->lost.v[i] && to->sure == QC_UNKNOWN)
+				to->data = true;
 		}
 	}
 	for (size_t i = 0; i < c->lost.n; i++)
-		if (c->lost.v[i].entries)
+		if (!c->lost.v[i].data)
 			c->lost.v[n++] = c->lost.v[i];
 	c->lost.n = n;
 	free(buf);
@@ -278,13 +360,6 @@ static int explain(struct qc *c)
 
 /* ---- Where a lost table belongs ---- */
 
-static uint64_t l1_needed(const struct qc *c)
-{
-	unsigned shift = c->q->l2_bits + c->q->cluster_bits;
-
-	return (c->l->size >> shift) + ((c->l->size & ((UINT64_C(1) << shift) - 1)) != 0);
-}
-
 /* Is L1 entry @i without a table? Entries that the file does not hold are. */
 static bool is_free(const struct qc *c, uint64_t i)
 {
@@ -311,24 +386,6 @@ static uint64_t free_places(const struct qc *c, uint64_t from, uint64_t to)
 	if (to > n)
 		to = n;
 	return from < to ? c->free_before[to] - c->free_before[from] : 0;
-}
-
-/* Does a table whose last entry is @last fit there? The last one of the disk may be shorter. */
-static bool fits(const struct qc *c, const struct qc_lost *t, uint64_t l1_index)
-{
-	uint64_t guest = (l1_index << c->q->l2_bits) + t->last;
-
-	return guest << c->q->cluster_bits < c->l->size;
-}
-
-static void place(const struct qc *c, struct qc_lost *t, uint64_t l1_index, enum qc_sure sure,
-		  const char *why)
-{
-	if (t->sure != QC_UNKNOWN || !fits(c, t, l1_index))
-		return;
-	t->l1_index = l1_index;
-	t->sure = sure;
-	t->why = why;
 }
 
 /* An L1 entry that can't be right, one bit away from what would lead to the table. */
@@ -384,7 +441,7 @@ static void place_all(struct qc *c)
 	size_t n = 0, start = 0, at = 0;
 
 	for (size_t i = 0; i < c->lost.n; i++)
-		if (c->lost.v[i].sure == QC_UNKNOWN)
+		if (c->lost.v[i].sure != QC_SNAPSHOT)
 			c->lost.v[n++] = c->lost.v[i]; /* the others are leaks like any other */
 	c->lost.n = n;
 	for (size_t i = 0; i < n && i < SHOWN_MAX; i++)
@@ -458,13 +515,16 @@ static int find_holes(struct qc *c)
 /* The one guest cluster of the disk that lies there, or QC_NONE. */
 static uint64_t only_guest(const struct qc *c, uint64_t host)
 {
-	size_t i = qc_ref_find(c, host);
+	size_t i = qc_ref_first(c, host, 1);
+	const struct qc_ref *ref;
 
-	if (i == c->refs.n || c->refs.v[i].host != host || c->refs.v[i].packed ||
-	    c->refs.v[i].owner != QC_OWNER_ACTIVE ||
-	    (i + 1 < c->refs.n && c->refs.v[i + 1].host == host))
+	if (i == c->refs.n)
 		return QC_NONE;
-	return c->refs.v[i].guest;
+	ref = &c->refs.v[i];
+	if (ref->packed || ref->owner != QC_OWNER_ACTIVE ||
+	    qc_ref_next(c, i + 1, host, 1) != c->refs.n)
+		return QC_NONE;
+	return ref->guest + (host - ref->host);
 }
 
 /* Is nothing at all said about guest clusters [from, to)? */
@@ -549,31 +609,67 @@ int qc_orphans(struct qc *c)
 	return r;
 }
 
-static void report_table(struct qc *c, const struct qc_lost *t)
+static void report_unplaced(struct qc *c, const struct qc_lost *t)
+{
+	finding(c->l, QCOW2_TABLE_ORPHANED, t->off, c->q->cluster_size,
+		"an L2 table at 0x%" PRIx64 " with %" PRIu32 " entries was lost from the L1 table; "
+		"it belongs to one of %" PRIu64 " free places",
+		t->off, t->entries, free_places(c, 0, l1_needed(c)));
+}
+
+/* Lost tables [i, j), of L1 entries in a row. */
+static void report_placed(struct qc *c, const struct qc_lost *t, size_t n)
 {
 	unsigned shift = c->q->l2_bits + c->q->cluster_bits;
-	uint64_t places = free_places(c, 0, l1_needed(c));
-	struct fact f = {.at = t->off, .at_len = c->q->cluster_size};
+	struct fact f = {
+		.at = t->off,
+		.at_len = c->q->cluster_size,
+		.off = t->l1_index << shift,
+		.len = (uint64_t)n << shift,
+		.lost = true,
+		.stored =
+			t->l1_index < c->l1_entries ? strf("0x%" PRIx64, c->l1[t->l1_index]) : NULL,
+		.expected = strf("0x%" PRIx64, t->off | QCOW2_COPIED),
+	};
+	const char *sure = t->sure == QC_CERTAIN ? "certain" : "likely";
 
-	if (t->sure == QC_UNKNOWN) {
+	if (f.len > c->l->size - f.off)
+		f.len = c->l->size - f.off;
+	if (n == 1)
 		finding_fact(c->l, QCOW2_TABLE_ORPHANED, &f,
-			     "an L2 table at 0x%" PRIx64 " with %" PRIu32
-			     " entries was lost from the "
-			     "L1 table; it belongs to one of %" PRIu64 " free places",
-			     t->off, t->entries, places);
-		return;
+			     "L1 entry %" PRIu64 " was lost: its L2 table with %" PRIu32
+			     " entries lies at 0x%" PRIx64 " (%s: %s); --rebuild uses it",
+			     t->l1_index, t->entries, t->off, sure, t->why);
+	else
+		finding_fact(c->l, QCOW2_TABLE_ORPHANED, &f,
+			     "L1 entries %" PRIu64 " to %" PRIu64 " were lost: their %zu L2 tables "
+			     "lie at 0x%" PRIx64 " to 0x%" PRIx64 " (%s: %s); --rebuild uses them",
+			     t->l1_index, t->l1_index + n - 1, n, t->off, t[n - 1].off, sure,
+			     t->why);
+}
+
+static void report_lost(struct qc *c)
+{
+	size_t shown = 0, n;
+
+	for (size_t i = 0; i < c->lost.n; i += n) {
+		const struct qc_lost *t = &c->lost.v[i];
+
+		n = 1;
+		if (shown++ == SHOWN_MAX) {
+			finding(c->l, QCOW2_TABLE_ORPHANED, t->off, c->q->cluster_size,
+				"%zu more L2 tables were lost from the L1 table", c->lost.n - i);
+			return;
+		}
+		if (t->sure == QC_UNKNOWN) {
+			report_unplaced(c, t);
+			continue;
+		}
+		while (i + n < c->lost.n && t[n].sure == t->sure &&
+		       t[n].l1_index == t->l1_index + n)
+			n++;
+		report_placed(c, t, n);
 	}
-	f.off = t->l1_index << shift;
-	f.len = c->l->size - f.off < UINT64_C(1) << shift ? c->l->size - f.off
-							  : UINT64_C(1) << shift;
-	f.lost = true;
-	f.stored = t->l1_index < c->l1_entries ? strf("0x%" PRIx64, c->l1[t->l1_index]) : NULL;
-	f.expected = strf("0x%" PRIx64, t->off | QCOW2_COPIED);
-	finding_fact(c->l, QCOW2_TABLE_ORPHANED, &f,
-		     "L1 entry %" PRIu64 " was lost: its L2 table with %" PRIu32 " entries lies at "
-		     "0x%" PRIx64 " (%s: %s); --rebuild uses it",
-		     t->l1_index, t->entries, t->off, t->sure == QC_CERTAIN ? "certain" : "likely",
-		     t->why);
 }
 
 static void report_hole(struct qc *c, const struct qc_hole *h)
@@ -600,14 +696,7 @@ void qc_orphans_report(struct qc *c)
 {
 	size_t shown = 0;
 
-	for (size_t i = 0; i < c->lost.n; i++) {
-		if (i == SHOWN_MAX) {
-			finding(c->l, QCOW2_TABLE_ORPHANED, c->lost.v[i].off, c->q->cluster_size,
-				"%zu more L2 tables were lost from the L1 table", c->lost.n - i);
-			break;
-		}
-		report_table(c, &c->lost.v[i]);
-	}
+	report_lost(c);
 	for (size_t i = 0; i < c->holes.n && shown < SHOWN_MAX; i++) {
 		if (c->holes.v[i].guest == QC_NONE)
 			continue;

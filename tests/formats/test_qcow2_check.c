@@ -258,8 +258,8 @@ static void rebuild_reads_through_the_tables_that_were_found(void **state)
 	for (unsigned t = 0; t < TABLES; t++)
 		image_be64(img, L1 + t * 8, 0);
 	image_check(img, &qcow2_ops);
-	for (unsigned t = 0; t < TABLES; t++)
-		assert_fact(img, QCOW2_TABLE_ORPHANED, guest_at(t, 0), L2_SPAN);
+	assert_fact(img, QCOW2_TABLE_ORPHANED, 0, DISK);
+	assert_int_equal(img->n_seen, 1);
 	img->s.opt.rebuild = true;
 	assert_int_equal(qcow2_rebuild(img->top), 0);
 	for (unsigned t = 0; t < TABLES; t++) {
@@ -269,6 +269,26 @@ static void rebuild_reads_through_the_tables_that_were_found(void **state)
 			assert_int_equal(buf[C - 1], 1 + t * PER_TABLE + i);
 		}
 	}
+}
+
+/* The header leads nowhere, but the L1 table is still there. */
+static void a_lost_l1_table_is_found_among_the_orphans(void **state)
+{
+	struct image *img = *state;
+	uint8_t b = 0;
+
+	image_be64(img, 40, UINT64_C(1) << 40);
+	image_be64(img, L1 + 8, 0); /* not in order: what the table says, counts */
+	for (unsigned c = 0; c <= PER_TABLE; c++)
+		refcount(img, l2_at(1) / C + c, 0);
+	image_check(img, &qcow2_ops);
+	assert_int_equal(img->err, 0);
+	assert_fact(img, QCOW2_TABLE_ORPHANED, guest_at(0, 0), L2_SPAN);
+	assert_fact(img, QCOW2_TABLE_ORPHANED, guest_at(2, 0), 2 * L2_SPAN);
+	assert_int_equal(image_seen(img, QCOW2_TABLE_ORPHANED, ANYWHERE), 2);
+	assert_int_equal(qcow2_rebuild(img->top), 0);
+	layer_read(img->top, guest_at(3, 1), &b, 1, NULL);
+	assert_int_equal(b, 1 + 3 * PER_TABLE + 1);
 }
 
 /* Two free places and one table, at the end of the file: nothing says which. */
@@ -683,6 +703,7 @@ int main(void)
 		T(a_wrong_copied_flag_is_found),
 		T(a_zeroed_l1_entry_is_damage_and_its_table_is_found),
 		T(rebuild_reads_through_the_tables_that_were_found),
+		T(a_lost_l1_table_is_found_among_the_orphans),
 		T(a_table_that_fits_two_places_is_not_placed),
 		T(an_l1_entry_with_one_bit_wrong_finds_its_table),
 		T(zeroed_l2_entries_over_live_data_are_damage),
