@@ -11,7 +11,7 @@ int cmd_check(const struct args *a)
 	if (a->n_rest)
 		return usage_hint(a, "one IMAGE at a time, not also %s", a->rest[0]);
 	if (!run_begin(&r, a)) {
-		run_confine(&r, NULL);
+		run_confine(&r, NULL, NULL);
 		checkup(&r, NULL);
 	}
 	status = run_status(&r);

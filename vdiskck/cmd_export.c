@@ -116,7 +116,7 @@ static int prepare(struct export *x)
 		err = open_map(x);
 	x->r.failed |= err != 0;
 	if (!err)
-		run_confine(&x->r, NULL);
+		run_confine(&x->r, NULL, NULL);
 	return err;
 }
 

@@ -11,7 +11,7 @@ int cmd_info(const struct args *a)
 		return usage_hint(a, "one IMAGE at a time, not also %s", a->rest[0]);
 	err = run_begin(&r, a);
 	if (!err)
-		run_confine(&r, NULL);
+		run_confine(&r, NULL, NULL);
 	status = run_status(&r);
 	if (!a->json) {
 		if (!err)

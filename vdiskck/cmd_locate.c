@@ -197,7 +197,7 @@ int cmd_locate(const struct args *a)
 		return usage_hint(a, "one of --offset, --at and --map is needed");
 	t.r = &r;
 	if (!run_begin(&r, a)) {
-		run_confine(&r, a->map ? (const char *[]){a->map, NULL} : NULL);
+		run_confine(&r, a->map ? (const char *[]){a->map, NULL} : NULL, NULL);
 		locate(&r, &t);
 	}
 	r.lost = t.lost;

@@ -40,6 +40,7 @@ struct triage {
 	struct diskmap map;
 	struct impact hit; /* what the lost bytes of the disk cost the layers on it */
 	char headline[HEADLINE];
+	bool blocks; /* the terminal takes more than ASCII */
 };
 
 static void on_error(void *arg, const char *line)
@@ -421,7 +422,7 @@ static void print_text(struct triage *t, int status)
 	}
 	if (t->map.n)
 		putchar('\n');
-	diskmap_print(stdout, &t->map, columns(), isatty(STDOUT_FILENO) && is_utf8(), colour);
+	diskmap_print(stdout, &t->map, columns(), t->blocks, colour);
 	print_hit(&t->hit);
 	if (t->r.source)
 		print_stack(t->r.source);
@@ -437,6 +438,7 @@ static int triage(struct triage *t)
 
 	log_start(t);
 	if (!run_open(&t->r)) {
+		run_confine(&t->r, NULL, (const char *[]){t->r.a->output, NULL});
 		stack_walk(t->r.source, log_source, t);
 		examine(t);
 	}
@@ -469,6 +471,7 @@ int cmd_triage(const struct args *a)
 	}
 	run_init(&t.r, a);
 	t.r.s.opt.data = !a->quick;
+	t.blocks = isatty(STDOUT_FILENO) && is_utf8(); /* before files are out of reach */
 	t.say_error = t.r.s.on_error;
 	t.r.s.on_error = on_error;
 	if (!case_create(&t.r.s, a->output, &t.c))

@@ -144,11 +144,11 @@ struct layer *run_layer(struct run *r, const char *path)
 	return l;
 }
 
-void run_confine(struct run *r, const char *const *read)
+void run_confine(struct run *r, const char *const *read, const char *const *write)
 {
 	char report[SANDBOX_TEXT];
 
-	sandbox_enter(r->source, read, NULL, report);
+	sandbox_enter(r->source, read, write, report);
 	if (r->a->verbose) {
 		progress_wipe(&r->progress);
 		fprintf(stderr, "vdiskck: %s\n", report);

@@ -42,9 +42,9 @@ int run_open(struct run *r);
 struct layer *run_layer(struct run *r, const char *path);
 /*
  * run_confine() - all that the command needs is open: give up what the process could do else
- * @read: further files that will be read, NULL-terminated; may be NULL
+ * @read: further files that will be read; @write: folders to make files in; NULL-terminated, or NULL
  */
-void run_confine(struct run *r, const char *const *read);
+void run_confine(struct run *r, const char *const *read, const char *const *write);
 /* run_fail() - this stopped the command; always returns @err */
 int run_fail(struct run *r, int err, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 /* run_record() - one JSON record; @j is freed */
