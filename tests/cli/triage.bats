@@ -104,21 +104,20 @@ expect_case() { # FILE...
 }
 
 @test "an interrupted run leaves a valid case that says it is incomplete" {
-	# Too much to read before the signal comes: it is sent as soon as the case is there.
-	qemu-img create -q -f raw disk.raw 64G
-	printf 'label: dos\nstart=2048, type=L\n' | sfdisk -q disk.raw
-	"$VDISKCK" triage --format raw disk.raw -o "$OUT/case" >"$OUT/text" 2>&1 &
+	# Millions of clusters to check and map; the signal is sent as soon as the case is there.
+	qemu-img create -q -f qcow2 -o preallocation=metadata disk.qcow2 512G
+	"$VDISKCK" triage disk.qcow2 -o "$OUT/case" >"$OUT/text" 2>&1 &
 	local pid=$! waited=0
-	until grep -qs 'file disk.raw' "$OUT/case/run.log"; do
-		sleep 0.05
-		[ $((waited += 1)) -lt 200 ]
+	until grep -qs 'file disk.qcow2' "$OUT/case/run.log"; do
+		sleep 0.01
+		[ $((waited += 1)) -lt 1000 ]
 	done
 	kill -INT $pid
 	status=0
 	wait $pid || status=$?
 	cat "$OUT/text"
 	[ $status = 3 ]
-	[[ $(head -1 "$OUT/text") =~ ^undecided:\ disk.raw ]]
+	[[ $(head -1 "$OUT/text") =~ ^undecided:\ disk.qcow2 ]]
 	expect_case 'lost.map report.html report.json run.log'
 	grep -q 'Incomplete' "$OUT/case/report.html"
 	jq -se '.[-1].verdict == "undecided" and any(.[]; .id == "run-interrupted")' "$OUT/case/report.json"
