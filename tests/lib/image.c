@@ -4,8 +4,10 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "crypto/keys.h"
 #include "formats/stack.h"
 #include "vdiskck/core/endian.h"
+#include "vdiskck/core/source.h"
 
 struct memory {
 	const uint8_t *buf;
@@ -100,9 +102,30 @@ struct image *image_file(const char *path)
 	return img;
 }
 
-void image_free(struct image *img)
+struct image *image_path(const char *path)
+{
+	struct image *img = image_new(0);
+
+	img->path = path;
+	return img;
+}
+
+void image_key(struct image *img, int kind, const void *data, size_t len)
+{
+	if (keys_add(&img->keys, (enum key_kind)kind, NULL, data, len))
+		abort();
+}
+
+void image_no_keys(struct image *img)
 {
 	image_close(img);
+	keys_free(img->keys);
+	img->keys = NULL;
+}
+
+void image_free(struct image *img)
+{
+	image_no_keys(img);
 	free(img->seen);
 	free(img->buf);
 	free(img);
@@ -161,7 +184,11 @@ static void start(struct image *img)
 	session_init(&img->s);
 	img->s.on_finding = on_finding;
 	img->s.arg = img;
-	img->source = memory_source(&img->s, "test.img", img->buf, img->len);
+	img->s.keys = img->keys;
+	if (!img->path)
+		img->source = memory_source(&img->s, "test.img", img->buf, img->len);
+	else if (source_open(&img->s, img->path, &img->source))
+		fail_msg("%s can't be opened", img->path);
 }
 
 void image_open(struct image *img, const struct layer_ops *ops)

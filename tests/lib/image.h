@@ -35,6 +35,8 @@ struct seen {
 struct image {
 	uint8_t *buf;
 	size_t len;
+	const char *path;     /* a file instead of @buf (image_path()), or NULL */
+	struct keyring *keys; /* what the session has: image_key() */
 	struct session s;
 	struct layer *source, *top; /* after image_open() */
 	int err;		    /* what open() returned */
@@ -44,6 +46,11 @@ struct image {
 
 struct image *image_new(size_t len);
 struct image *image_file(const char *path);
+/* image_path() - an image that is read where it lies, for what is large and sparse; @path is kept */
+struct image *image_path(const char *path);
+/* image_key() - give the session one more key (enum key_kind), from the next image_open() on */
+void image_key(struct image *img, int kind, const void *data, size_t len);
+void image_no_keys(struct image *img);
 void image_free(struct image *img);
 void image_resize(struct image *img, size_t len); /* new bytes are zero */
 void image_poke(struct image *img, uint64_t off, const void *bytes, size_t n);
