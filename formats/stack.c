@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "formats/drivers.h"
+#include "formats/signature.h"
 #include "vdiskck/core/session.h"
 #include "vdiskck/core/source.h"
 
@@ -130,6 +131,11 @@ int stack_discover(struct layer *below)
 		return 0;
 	}
 	for (int search = 0; !n && search < 2; search++) {
+		struct signature known;
+
+		/* A search reads up to 1 GiB: not where a file system that we don't read begins. */
+		if (search && signature_at(below, 0, &known))
+			break;
 		n = probe(below, container_drivers, search, c, n);
 		n = probe(below, cipher_drivers, search, c, n);
 		n = probe(below, map_drivers, search, c, n);

@@ -3,8 +3,6 @@
 # Images by qemu-img in every combination of options: no finding above info, exit 0, and the
 # same content as `qemu-img convert -O raw` gives.
 load common
-setup_export() { "$VDISKCK_PROGRAM" --help | grep -q export || skip "no export yet"; }
-
 
 # 3 MiB with all there is: text, noise, zeros, a cluster with one byte, an odd end.
 setup_file() {
@@ -59,40 +57,34 @@ qcow2() { # CONVERT-FLAGS OPTION=VALUE,VALUE...
 }
 
 @test "qcow2 version 2: cluster sizes, preallocation" {
-	setup_export
 	qcow2 "" compat=0.10 "cluster_size=512 4k 64k 2M" "preallocation=off metadata"
 	qcow2 -c compat=0.10 "cluster_size=512 4k 64k 2M"
 	[ "$matrix" = 12 ]
 }
 
 @test "qcow2 version 3: refcount widths, cluster sizes, lazy refcounts" {
-	setup_export
 	qcow2 "" compat=1.1 "cluster_size=512 64k" "refcount_bits=1 2 4 8 16 32 64" "lazy_refcounts=off on"
 	[ "$matrix" = 28 ]
 }
 
 @test "qcow2 version 3: preallocation of every kind" {
-	setup_export
 	qcow2 "" compat=1.1 "cluster_size=512 64k 2M" "preallocation=metadata falloc full"
 	[ "$matrix" = 9 ]
 }
 
 @test "qcow2 version 3: extended L2" {
-	setup_export
 	qcow2 "" extended_l2=on "cluster_size=16k 64k 2M" "preallocation=off metadata" \
 		"refcount_bits=1 16 64"
 	[ "$matrix" = 18 ]
 }
 
 @test "qcow2 version 3: compressed by zlib and zstd" {
-	setup_export
 	qcow2 -c "compression_type=zlib zstd" "cluster_size=512 4k 64k 2M" "extended_l2=off"
 	qcow2 -c "compression_type=zlib zstd" "cluster_size=16k 64k" "extended_l2=on"
 	[ "$matrix" = 12 ]
 }
 
 @test "qcow2: written by a guest out of order, with discards and zeros" {
-	setup_export
 	for o in compat=0.10 compat=1.1 extended_l2=on cluster_size=512 refcount_bits=1,cluster_size=1k; do
 		qemu-img create -q -f qcow2 -o "$o" disk.qcow2 20M
 		qemu-io -f qcow2 -d unmap -c 'write -P 3 10M 3M' -c 'write -P 1 512 70k' -c 'write -z 11M 1M' \
@@ -104,7 +96,6 @@ qcow2() { # CONVERT-FLAGS OPTION=VALUE,VALUE...
 }
 
 @test "qcow2: snapshots, bitmaps, a backing file, an external data file, resized" {
-	setup_export
 	local c=$BATS_FILE_TMPDIR/content
 	qemu-img convert -f raw -O qcow2 "$c" disk.qcow2
 	qemu-img snapshot -c one disk.qcow2
@@ -139,7 +130,6 @@ qcow2() { # CONVERT-FLAGS OPTION=VALUE,VALUE...
 }
 
 @test "VHD: fixed and dynamic, size by CHS and by the footer" {
-	setup_export
 	local sub force
 	for sub in dynamic fixed; do
 		for force in on off; do

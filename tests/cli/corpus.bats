@@ -3,8 +3,6 @@
 # Images that other projects made for their own tests: $CORPUS/containers, with the truth in
 # $CORPUS/MANIFEST.tsv (path, sha256, what, origin, licence, key, truth).
 load common
-setup_export() { "$VDISKCK_PROGRAM" --help | grep -q export || skip "no export yet"; }
-
 
 # Unpack a file of the corpus into $DIR; its name there in $image.
 unpack() { # PATH
@@ -38,14 +36,12 @@ same_content() { # PATH
 }
 
 @test "VHD of the Sleuth Kit: clean, and its content is the manifest's" {
-	setup_export
 	same_content containers/tsk-image.vhd.xz
 	run_vdiskck check "$image"
 	expect_status 0
 }
 
 @test "VHD of Virtual PC: clean, its size is qemu's, and all of it is zeros" {
-	setup_export
 	unpack containers/qemu-virtualpc-dynamic.vhd.bz2
 	run_vdiskck check "$image"
 	expect_status 0
@@ -58,7 +54,6 @@ same_content() { # PATH
 }
 
 @test "VHD with a wrong header checksum, refused by qemu-img: a blemish, and all of it readable" {
-	setup_export
 	same_content containers/vhd-differential/image.vhd.xz
 	run_vdiskck check "$image"
 	expect_status 1
@@ -66,7 +61,6 @@ same_content() { # PATH
 }
 
 @test "differencing VHD: its content with the parent beside it" {
-	setup_export
 	unpack containers/vhd-differential/image.vhd.xz
 	same_content containers/vhd-differential/image-differential.vhd.xz
 	run_vdiskck check "$image"
@@ -74,7 +68,6 @@ same_content() { # PATH
 }
 
 @test "differencing VHD without its parent: what the parent holds is lost, not zero" {
-	setup_export
 	unpack containers/vhd-differential/image-differential.vhd.xz
 	run_vdiskck check "$image"
 	expect_status 2
@@ -84,7 +77,6 @@ same_content() { # PATH
 }
 
 @test "the child's parent is found in a folder given by --chain" {
-	setup_export
 	unpack containers/vhd-differential/image.vhd.xz
 	mkdir "$BATS_TEST_TMPDIR/parents"
 	mv "$image" "$BATS_TEST_TMPDIR/parents/"
@@ -96,14 +88,12 @@ same_content() { # PATH
 }
 
 @test "a fuzzed VHD footer is refused, with a finding" {
-	setup_export
 	unpack containers/qemu-afl5.img.bz2
 	run_vdiskck check "$image"
 	expect_status 2
 }
 
 @test "qcow2 images: clean, and their content is the manifest's" {
-	setup_export
 	local f
 	for f in dfvfs-windows_volume.qcow2 plaso-image.qcow2; do
 		same_content "containers/$f.xz"
@@ -113,13 +103,11 @@ same_content() { # PATH
 }
 
 @test "raw volumes: byte for byte" {
-	setup_export
 	same_content containers/e2fsprogs-i_qcow-image1024.img.bz2
 	same_content containers/e2fsprogs-i_qcow-image4096.img.bz2
 }
 
 @test "containers of other formats: undecided, and the format is named" {
-	setup_export
 	local path name
 	while read -r path name; do
 		unpack "containers/$path"
@@ -141,7 +129,6 @@ same_content() { # PATH
 
 # Every specimen, whatever it is: images, volumes, logs, keys. Nothing here may crash or hang.
 @test "every file of the corpus up to 1 MiB: a verdict, in time" {
-	setup_export
 	local f n=0
 	[ -d "$CORPUS" ] || skip "no corpus"
 	while read -r f; do
