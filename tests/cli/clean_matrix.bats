@@ -88,7 +88,7 @@ qcow2() { # CONVERT-FLAGS OPTION=VALUE,VALUE...
 	for o in compat=0.10 compat=1.1 extended_l2=on cluster_size=512 refcount_bits=1,cluster_size=1k; do
 		qemu-img create -q -f qcow2 -o "$o" disk.qcow2 20M
 		qemu-io -f qcow2 -d unmap -c 'write -P 3 10M 3M' -c 'write -P 1 512 70k' -c 'write -z 11M 1M' \
-			-c 'discard 12M 300k' -c 'write -P 2 19M 100k' -c 'write -c -P 4 64k 64k' \
+			-c 'discard 12M 300k' -c 'write -P 2 19M 100k' -c 'write -c -P 4 1M 64k' \
 			disk.qcow2 >/dev/null
 		expect_clean disk.qcow2 qcow2 "guest writes, $o"
 	done

@@ -67,13 +67,11 @@ same_content() { # PATH
 	expect_status 1
 }
 
-@test "differencing VHD without its parent: what the parent holds is lost, not zero" {
-	unpack containers/vhd-differential/image-differential.vhd.xz
+@test "differencing VHD without its parent: that is said; its one block holds the whole disk" {
+	same_content containers/vhd-differential/image-differential.vhd.xz
 	run_vdiskck check "$image"
 	expect_status 2
 	expect_text chain-parent-missing
-	run_vdiskck export "$image" -o "$OUT/disk"
-	expect_status 2
 }
 
 @test "the child's parent is found in a folder given by --chain" {
