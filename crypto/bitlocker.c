@@ -20,7 +20,8 @@
 #include "vdiskck/core/text.h"
 
 enum {
-	SEARCH = 1 << 30,     /* bytes that discovery looks through for a block without a header */
+	SEARCH = 96 << 20, /* where discovery looks for a block without a header: Windows puts the
+			       * first one behind 33 MiB, in all volumes seen before 48 */
 	VISTA_PLAIN = 0x2000, /* Vista leaves this much of the volume's start in plaintext */
 	VISTA_BLOCK = 0x4000,
 };

@@ -133,7 +133,7 @@ int stack_discover(struct layer *below)
 	for (int search = 0; !n && search < 2; search++) {
 		struct signature known;
 
-		/* A search reads up to 1 GiB: not where a file system that we don't read begins. */
+		/* A search reads up to 96 MiB: not where a file system that we don't read begins. */
 		if (search && signature_at(below, 0, &known))
 			break;
 		n = probe(below, container_drivers, search, c, n);

@@ -9,7 +9,7 @@ enum {
 	QUICK_PROBES = 16384, /* places looked at by quick searches of one disk */
 	HUNT_MAX = 256,	      /* volumes found on one disk, at most */
 };
-#define FULL_AT_OPEN (1ull << 30)
+#define FULL_AT_OPEN (64ull << 20)
 
 struct hunt {
 	struct layer *in;     /* the disk */

@@ -24,7 +24,6 @@ enum slot_state { FREE, READY, BUSY, DONE };
 struct slot {
 	enum slot_state state;
 	int err;
-	uint8_t *mem; /* one piece, made on first use */
 	struct piece p;
 };
 
@@ -41,6 +40,7 @@ struct run_state {
 	struct engine *e;
 	size_t piece;
 	uint64_t next, end; /* planning: first byte not planned yet, and where to stop */
+	struct extent run;  /* the last one that was asked for */
 	struct planned *plan;
 	size_t n_plan, used_plan;
 
@@ -48,6 +48,9 @@ struct run_state {
 	pthread_cond_t wake; /* a slot became READY or DONE, or it is time to quit */
 	struct slot *slot;
 	size_t n_slots;
+	uint8_t *
+		*spare; /* buffers of one piece; the last one used is first taken: it is in cache */
+	size_t n_spare;
 	uint64_t head, take, tail; /* planned, taken by a reader, delivered: counts of slots */
 	bool quit;
 };
@@ -58,6 +61,27 @@ struct worker {
 	pthread_t thread;
 };
 
+/* layer_resolve(), but a long run is asked for once, not for every piece of it. */
+static int resolve(struct run_state *r, uint64_t off, struct extent *run)
+{
+	uint64_t ahead = off - r->run.off;
+	int err = 0;
+
+	if (off < r->run.off || ahead >= r->run.len)
+		err = layer_resolve(r->e->l, off, &r->run);
+	if (err) {
+		r->run.len = 0;
+		return err;
+	}
+	*run = r->run;
+	ahead = off - run->off;
+	run->off = off;
+	run->len -= ahead;
+	if (run->kind == EXTENT_DATA && !run->packed)
+		run->at += ahead;
+	return 0;
+}
+
 /*
  * The next piece from r->next on. A window of one piece that holds any stored byte is DATA as a
  * whole; zeros and lost bytes that fill whole windows go in one piece, however long.
@@ -66,7 +90,7 @@ static int plan_one(struct run_state *r, struct planned *p)
 {
 	uint64_t off = r->next, window = r->end, at;
 	struct extent run;
-	int err = layer_resolve(r->e->l, off, &run);
+	int err = resolve(r, off, &run);
 
 	if (err)
 		return err;
@@ -75,7 +99,7 @@ static int plan_one(struct run_state *r, struct planned *p)
 	*p = (struct planned){.off = off, .kind = run.kind, .why = run.why};
 	at = run.off + run.len;
 	while (run.kind != EXTENT_DATA && at < r->end) {
-		err = layer_resolve(r->e->l, at, &run);
+		err = resolve(r, at, &run);
 		if (err)
 			return err;
 		if (run.kind != p->kind || (run.kind == EXTENT_LOST && run.why != p->why))
@@ -137,11 +161,10 @@ static int slot_fill(struct run_state *r, struct slot *s, unsigned worker)
 	struct piece *p = &s->p;
 	int err;
 
-	if (!s->mem)
-		s->mem = aligned_alloc(4096, r->piece);
-	if (!s->mem)
+	if (!p->buf)
+		p->buf = aligned_alloc(4096, r->piece);
+	if (!p->buf)
 		return -ENOMEM;
-	p->buf = s->mem;
 	p->worker = worker;
 	err = layer_read(r->e->l, p->off, p->buf, (size_t)p->len, &p->bad);
 	if (!err && r->e->work)
@@ -157,6 +180,7 @@ static void fill_next(struct run_state *r, unsigned worker)
 	if (s->state != READY)
 		return;
 	s->state = BUSY;
+	s->p.buf = r->n_spare ? r->spare[--r->n_spare] : NULL;
 	pthread_mutex_unlock(&r->lock);
 	s->err = slot_fill(r, s, worker);
 	pthread_mutex_lock(&r->lock);
@@ -229,6 +253,9 @@ static int deliver(struct run_state *r, struct slot *s)
 	if (e->what)
 		session_progress(e->l->s, e->what, e->covered, e->len);
 	pthread_mutex_lock(&r->lock);
+	if (s->p.buf)
+		r->spare[r->n_spare++] = s->p.buf;
+	s->p.buf = NULL;
 	s->state = FREE;
 	r->tail++;
 	return err;
@@ -283,10 +310,11 @@ int engine_run(struct engine *e)
 		threads = THREADS_MAX;
 	r.n_slots = (size_t)threads * SLOTS_PER_THREAD;
 	r.slot = calloc(r.n_slots, sizeof(*r.slot));
+	r.spare = calloc(r.n_slots, sizeof(*r.spare));
 	r.plan = calloc(e->order == ENGINE_PHYSICAL ? SORT : 1, sizeof(*r.plan));
 	pthread_mutex_init(&r.lock, NULL);
 	pthread_cond_init(&r.wake, NULL);
-	if (!r.slot || !r.plan)
+	if (!r.slot || !r.spare || !r.plan)
 		goto out;
 	for (unsigned i = 1; i < threads; i++) {
 		w[started] = (struct worker){.r = &r, .number = i};
@@ -299,9 +327,12 @@ int engine_run(struct engine *e)
 		pthread_join(w[--started].thread, NULL);
 out:
 	for (size_t i = 0; r.slot && i < r.n_slots; i++) {
-		free(r.slot[i].mem);
+		free(r.slot[i].p.buf);
 		ranges_free(&r.slot[i].p.bad);
 	}
+	while (r.n_spare)
+		free(r.spare[--r.n_spare]);
+	free(r.spare);
 	free(r.slot);
 	free(r.plan);
 	pthread_cond_destroy(&r.wake);

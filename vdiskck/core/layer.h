@@ -72,7 +72,7 @@ struct layer_ops {
 	int (*probe)(struct layer *below);
 	/*
 	 * The same with more effort, asked only where no probe answers: look for copies of lost
-	 * headers, up to 1 GiB deep. May be NULL.
+	 * headers near the start (100 MiB at most: every command pays for it). May be NULL.
 	 */
 	int (*search)(struct layer *below);
 	/*
