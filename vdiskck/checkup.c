@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "formats/drivers.h"
+#include "formats/signature.h"
 #include "formats/stack.h"
 #include "recover/impact.h"
 #include "vdiskck/core/engine.h"
@@ -52,13 +53,19 @@ static int check_source(void *arg, struct layer *l)
 static void check_known(struct run *r)
 {
 	struct layer *disk = disk_layer(r->source);
+	struct signature sig;
 	char size[SIZE_TEXT];
 
 	if (disk->ops != &raw_ops || disk->child || r->s.opt.format)
 		return;
-	finding_fact(disk, LAYER_UNKNOWN, &(struct fact){.off = 0, .len = disk->size},
-		     "%s of raw bytes: no container, no partition table, nothing to check",
-		     size_text(disk->size, size));
+	if (signature_at(disk, 0, &sig))
+		finding_fact(disk, LAYER_UNKNOWN, &(struct fact){.off = 0, .len = disk->size},
+			     "%s of %s: this version can't check that", size_text(disk->size, size),
+			     sig.name);
+	else
+		finding_fact(disk, LAYER_UNKNOWN, &(struct fact){.off = 0, .len = disk->size},
+			     "%s of raw bytes: no container, no partition table, nothing to check",
+			     size_text(disk->size, size));
 }
 
 /* Can a packed run not be had, because some of its stored bytes can't? */

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "formats/signature.h"
 #include "recover/locate.h"
 #include "vdiskck/commands.h"
 #include "vdiskck/core/ddmap.h"
@@ -45,6 +46,17 @@ static struct json *json_location(const struct location *loc)
 	return j;
 }
 
+/* No driver stands on @l; its first bytes may still say what it is. */
+static void put_unknown(FILE *f, struct layer *l)
+{
+	struct signature sig;
+
+	if (signature_at(l, 0, &sig))
+		fprintf(f, "    in %s, which this version does not look into\n", sig.name);
+	else
+		fputs("    unknown: no driver knows what lies there\n", f);
+}
+
 static void text_location(FILE *f, const struct location *loc)
 {
 	char size[SIZE_TEXT];
@@ -74,7 +86,7 @@ static void text_location(FILE *f, const struct location *loc)
 	} else if (loc->owner == OWNER_FREE) {
 		fputs("    free: nothing refers to these bytes\n", f);
 	} else {
-		fputs("    unknown: no driver knows what lies there\n", f);
+		put_unknown(f, loc->w[loc->n - 1].l);
 	}
 }
 

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 
+#include "formats/signature.h"
 #include "formats/stack.h"
 #include "vdiskck/core/json.h"
 #include "vdiskck/version.h"
@@ -75,6 +76,18 @@ struct json *json_places(const struct place *p, size_t n)
 	return j;
 }
 
+void layer_info(struct layer *l, struct json *to)
+{
+	struct signature sig;
+
+	if (l->ops->info)
+		l->ops->info(l, to);
+	/* Volumes do this themselves; a disk without partitions is one, too. */
+	if (l->ops->kind == LAYER_CONTAINER && !l->child && !l->state && !l->lazy &&
+	    !l->chain_child && signature_at(l, 0, &sig))
+		signature_info(&sig, to);
+}
+
 struct json *json_header(const struct args *a)
 {
 	struct json *j = js_object();
@@ -106,8 +119,7 @@ struct json *json_layer(struct layer *l)
 		js_u64(j, "number", layer_number(l));
 	if (state)
 		js_str(j, "state", state);
-	if (l->ops->info)
-		l->ops->info(l, j);
+	layer_info(l, j);
 	return j;
 }
 

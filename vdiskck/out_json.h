@@ -16,6 +16,8 @@ struct json *json_place(const char *layer, uint64_t off, uint64_t len);
 /* layer_kind_name() - "container"; layer_state_name() - "locked", or NULL when it is open */
 const char *layer_kind_name(enum layer_kind k);
 const char *layer_state_name(const struct layer *l);
+/* layer_info() - what the driver has to say of @l; of bytes that no driver opens, what they look like */
+void layer_info(struct layer *l, struct json *to);
 /* layer_number() - the number that users may give instead of a volume's path; 0: no volume */
 unsigned layer_number(struct layer *l);
 

@@ -355,12 +355,10 @@ static int put_layer(void *arg, struct layer *l)
 	if (l->chain_child)
 		fprintf(t->f, ", parent of %s", l->chain_child->path);
 	fputc('\n', t->f);
-	if (l->ops->info) {
-		info = js_object();
-		l->ops->info(l, info);
-		js_each(info, put_member, &(struct member){t->f, in + 4});
-		js_free(info);
-	}
+	info = js_object();
+	layer_info(l, info);
+	js_each(info, put_member, &(struct member){t->f, in + 4});
+	js_free(info);
 	return 0;
 }
 

@@ -143,7 +143,7 @@ lose_block_0() { printf '\x00\xff\xff\x00' | dd of="$1" bs=1 seek=1536 conv=notr
 @test "every image of qemu-img's making: export equals qemu-img convert" {
 	truncate -s 8M "$OUT/raw"
 	for at in 0 65536 3000000 5000000; do
-		head -c 100000 /dev/urandom | dd of="$OUT/raw" bs=1 seek=$at conv=notrunc status=none iflag=fullblock
+		head -c 100000 /dev/urandom | dd of="$OUT/raw" bs=100000 seek=$at oflag=seek_bytes conv=notrunc status=none iflag=fullblock
 	done
 	for o in "vpc -o subformat=fixed,force_size=on" "vpc -o force_size=on" "qcow2 -o compat=0.10" \
 		"qcow2 -c" "qcow2 -o cluster_size=4k" "qcow2 -o extended_l2=on"; do

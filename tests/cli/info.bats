@@ -49,3 +49,15 @@ load common
 	run_vdiskck info a.img
 	expect_status 0
 }
+
+@test "volumes and bare file systems that no driver reads are named" {
+	truncate -s 8M a.img
+	mke2fs -q -t ext4 a.img
+	run_vdiskck info --json a.img
+	expect_json 'any(.layer == "raw" and .content == "ext4")'
+	run_vdiskck check --json a.img
+	expect_status 3
+	expect_json 'any(.id == "layer-unknown" and (.message | test("ext4")))'
+	run_vdiskck locate a.img --at raw:64k
+	expect_text 'in ext4, which this version does not look into'
+}
