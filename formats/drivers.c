@@ -31,6 +31,7 @@ const struct layer_ops *const cipher_drivers[] = {
 	&luks2_ops,
 	&luks1_ops,
 	&bitlocker_ops,
+	&integrity_ops,
 	NULL,
 };
 

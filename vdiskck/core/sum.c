@@ -3,11 +3,29 @@
 
 #include <pthread.h>
 #include <string.h>
+#define XXH_STATIC_LINKING_ONLY /* the state on the stack */
+#include <xxhash.h>
 #include <zlib.h>
 
 uint32_t sum_crc32(uint32_t crc, const void *p, size_t len)
 {
 	return (uint32_t)crc32_z(crc, p, len);
+}
+
+uint32_t sum_crc32_raw(uint32_t crc, const void *p, size_t len)
+{
+	/* zlib inverts before and after */
+	return ~(uint32_t)crc32_z(~crc, p, len);
+}
+
+uint64_t sum_xxh64(const void *p, size_t len, const void *p2, size_t len2)
+{
+	XXH64_state_t st;
+
+	XXH64_reset(&st, 0);
+	XXH64_update(&st, p, len);
+	XXH64_update(&st, p2, len2);
+	return XXH64_digest(&st);
 }
 
 static uint32_t table[256];

@@ -12,6 +12,10 @@ uint32_t sum_crc32(uint32_t crc, const void *p, size_t len);
  * The usual CRC-32C is ~sum_crc32c(~0, ...); ext4 and jbd2 use the register as it is.
  */
 uint32_t sum_crc32c(uint32_t crc, const void *p, size_t len);
+/* CRC-32 register update (reflected 0xedb88320), no inversion: Linux's crc32_le(), dm-integrity. */
+uint32_t sum_crc32_raw(uint32_t crc, const void *p, size_t len);
+/* XXH64, seed 0, of two pieces as one message; the second may be empty. */
+uint64_t sum_xxh64(const void *p, size_t len, const void *p2, size_t len2);
 /* The sum of all bytes: VHD stores its one's complement. */
 uint32_t sum_bytes(const void *p, size_t len);
 /* Is every byte zero? */

@@ -1,0 +1,542 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The driver `integrity`: a dm-integrity device that stands alone. Data is not encrypted, so it is
+ * readable in any case. The superblock does not say which hash made the tags: the one that fits
+ * the tags of blocks here and there is taken.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "crypto/integrity.h"
+#include "crypto/keys.h"
+#include "crypto/unit.h"
+#include "vdiskck/core/engine.h"
+#include "vdiskck/core/json.h"
+#include "vdiskck/core/session.h"
+#include "vdiskck/core/text.h"
+
+enum {
+	SECTOR = 512,
+	SAMPLES = 24,
+	LOOK = 64, /* places of the volume to take them from */
+	TAGS_LOOK = 4096,
+	PROOF = 4, /* bytes of tags that must fit: less comes by chance */
+	SAID_MAX = 1000,
+	HEX_MAX = 16, /* bytes of a tag that a finding shows */
+};
+
+struct integrity {
+	struct integrity_dev d;
+	struct integrity_hash *hash; /* NULL: not known */
+	unsigned key;		     /* number of the key, 0: none is needed */
+};
+
+struct sample {
+	uint64_t sector;
+	uint8_t tag[INTEGRITY_TAG_MAX];
+	uint8_t data[UNIT_MAX];
+};
+
+static bool all_byte(const uint8_t *p, size_t len, uint8_t value)
+{
+	while (len && *p == value)
+		p++, len--;
+	return !len;
+}
+
+/* A tag that nobody computed: of a block never written, or discarded. */
+static bool tag_blank(const struct integrity_dev *d, const uint8_t *tag)
+{
+	return all_byte(tag, d->tag_size, 0) || all_byte(tag, d->tag_size, INTEGRITY_DISCARDED);
+}
+
+/* --- which hash? --- */
+
+/* Take the first block behind @off whose tag says something. 1: done, 0: none near, or -errno */
+static int sample_take(struct integrity_dev *d, uint64_t off, struct sample *s)
+{
+	uint64_t area = (uint64_t)SECTOR << d->log2_interleave, end, left = area - off % area;
+	size_t n = TAGS_LOOK / d->tag_size;
+	uint8_t tags[TAGS_LOOK];
+	struct ranges bad = {0};
+	int r;
+
+	if (left > d->size - off)
+		left = d->size - off;
+	if (n > left / d->block)
+		n = (size_t)(left / d->block);
+	r = layer_read(d->below, integrity_dev_tag_at(d, off), tags, n * d->tag_size, &bad);
+	for (size_t i = 0; !r && !bad.n && i < n; i++, off += d->block) {
+		const uint8_t *tag = tags + i * d->tag_size;
+
+		if (tag_blank(d, tag) || integrity_dev_journaled(d, off) ||
+		    integrity_dev_stale(d, off, &end))
+			continue;
+		s->sector = off / SECTOR;
+		memcpy(s->tag, tag, d->tag_size);
+		r = integrity_dev_read(d, off, s->data, d->block, NULL, NULL, &bad);
+		ranges_free(&bad);
+		return r ? r : 1;
+	}
+	ranges_free(&bad);
+	return r;
+}
+
+static int samples_take(struct integrity_dev *d, struct sample *s, size_t *n)
+{
+	uint64_t blocks = d->size / d->block, before = UINT64_MAX;
+	int r = 0;
+
+	for (uint64_t i = 0; r >= 0 && i < LOOK && *n < SAMPLES; i++) {
+		uint64_t off = blocks * i / LOOK * d->block;
+
+		if (off == before)
+			continue;
+		before = off;
+		r = sample_take(d, off, &s[*n]);
+		if (r == 1)
+			++*n;
+	}
+	return r < 0 ? r : 0;
+}
+
+/* How many of the samples have the tag that @h makes? */
+static int samples_fit(const struct integrity_dev *d, struct integrity_hash *h,
+		       const struct sample *s, size_t n, size_t *fit)
+{
+	uint8_t tag[INTEGRITY_TAG_MAX];
+	int r = 0;
+
+	*fit = 0;
+	for (size_t i = 0; !r && i < n; i++) {
+		r = integrity_hash_tag(h, s[i].sector, s[i].data, d->block, tag, d->tag_size);
+		*fit += !r && !memcmp(tag, s[i].tag, d->tag_size);
+	}
+	return r;
+}
+
+/* Try all hashes with @key (or those that need none); the best so far is in g->hash. */
+static int hashes_try(struct integrity *g, const struct key *key, const struct sample *s, size_t n,
+		      size_t *best)
+{
+	const struct integrity_dev *d = &g->d;
+	const uint8_t *salt = d->flags & INTEGRITY_FIXED_HMAC ? d->salt : NULL;
+	int r = 0;
+
+	for (unsigned i = 0; !r && *best < n; i++) {
+		struct integrity_hash *h;
+		size_t fit, len;
+
+		r = integrity_hash_open(&h, i, key ? key->data : NULL, key ? key->len : 0, salt);
+		if (r)
+			break;
+		len = integrity_hash_len(h);
+		r = samples_fit(d, h, s, n, &fit);
+		if (!r && fit > *best && fit * (len < d->tag_size ? len : d->tag_size) >= PROOF) {
+			integrity_hash_close(g->hash);
+			g->hash = h;
+			g->key = key ? key->number : 0;
+			*best = fit;
+			h = NULL;
+		}
+		integrity_hash_close(h);
+	}
+	return r == -ENOENT ? 0 : r;
+}
+
+static void hash_unknown(struct layer *l, size_t samples, unsigned keys)
+{
+	struct integrity_dev *d = &((struct integrity *)l->priv)->d;
+	struct fact f = {.in = d->below, .at = d->start + d->initial, .at_len = d->run};
+
+	if (!samples)
+		finding_fact(l, INTEGRITY_KEY, &f,
+			     "tags are not verified: no block was found whose tag says which hash "
+			     "made it");
+	else if (keys)
+		finding_fact(l, INTEGRITY_KEY, &f,
+			     "tags are not verified: no hash without a key made them, and none of "
+			     "%u keys fits",
+			     keys);
+	else
+		finding_fact(l, INTEGRITY_KEY, &f,
+			     "tags are not verified: no hash without a key made them; a key is "
+			     "needed (volume-key or keyfile)");
+}
+
+static int hash_decide(struct layer *l)
+{
+	struct integrity *g = l->priv;
+	struct sample *s = calloc(SAMPLES, sizeof(*s));
+	const struct key *k = NULL;
+	size_t n = 0, best = 0;
+	unsigned keys = 0;
+	int r = s ? samples_take(&g->d, s, &n) : -ENOMEM;
+
+	if (!r)
+		r = hashes_try(g, NULL, s, n, &best);
+	while (!r && best < n &&
+	       (k = keys_next(l->s->keys, k, KEY_KEYFILE | KEY_VOLUME_KEY, NULL, NULL))) {
+		keys++;
+		r = hashes_try(g, k, s, n, &best);
+	}
+	if (!r && !g->hash)
+		hash_unknown(l, n, keys);
+	free(s);
+	return r;
+}
+
+/* --- opening --- */
+
+static int probe(struct layer *below)
+{
+	return integrity_probe(below, 0) ? 90 : 0;
+}
+
+static int open_(struct layer *l)
+{
+	struct integrity *g = calloc(1, sizeof(*g));
+	int r;
+
+	if (!g)
+		return -ENOMEM;
+	l->priv = g;
+	r = integrity_dev_open(&g->d, l, l->below, 0);
+	if (r)
+		return r;
+	l->size = g->d.size;
+	l->sector = g->d.block > l->below->sector ? g->d.block : l->below->sector;
+	return g->d.flags & INTEGRITY_INLINE ? 0 : hash_decide(l);
+}
+
+static void close_(struct layer *l)
+{
+	struct integrity *g = l->priv;
+
+	if (!g)
+		return;
+	integrity_dev_close(&g->d);
+	integrity_hash_close(g->hash);
+	free(g);
+}
+
+/* --- reading --- */
+
+static enum finding_id verdict(struct integrity *g, uint64_t off, const uint8_t *data,
+			       const uint8_t *stored, uint8_t *made, int *err)
+{
+	const struct integrity_dev *d = &g->d;
+
+	*err = integrity_hash_tag(g->hash, off / SECTOR, data, d->block, made, d->tag_size);
+	if (*err || !memcmp(made, stored, d->tag_size) ||
+	    all_byte(stored, d->tag_size, INTEGRITY_DISCARDED))
+		return FINDING_COUNT;
+	return all_byte(stored, d->tag_size, 0) && all_byte(data, d->block, 0)
+		       ? INTEGRITY_NEVER_WRITTEN
+		       : INTEGRITY_TAG;
+}
+
+/* Hold each block of [off, off + len) against its tag. @lost: what must not be, sorted. */
+static int verify(struct integrity *g, uint64_t off, const uint8_t *data, size_t len,
+		  const uint8_t *tags, const struct ranges *lost, struct ranges *bad)
+{
+	const struct integrity_dev *d = &g->d;
+	uint64_t end = off + len, same = off;
+	uint8_t made[INTEGRITY_TAG_MAX];
+	bool stale = false;
+	int r = 0;
+
+	for (; !r && off < end; off += d->block, data += d->block, tags += d->tag_size) {
+		enum finding_id id;
+
+		if (off >= same)
+			stale = integrity_dev_stale(d, off, &same);
+		if (stale)
+			continue;
+		if (lost->n && ranges_overlap(lost, off, d->block)) {
+			/* Less than a block proves nothing about the rest of it. */
+			r = ranges_add(bad, off, d->block, GRADE_DOUBTFUL, INTEGRITY_TAG_LOST);
+			continue;
+		}
+		id = verdict(g, off, data, tags, made, &r);
+		if (!r && id != FINDING_COUNT)
+			r = ranges_add(bad, off, d->block, GRADE_DOUBTFUL, id);
+	}
+	return r;
+}
+
+static int read_blocks(struct layer *l, uint64_t off, void *buf, size_t len, struct ranges *bad)
+{
+	struct integrity *g = l->priv;
+	struct ranges lost = {0}, failed = {0};
+	uint8_t *tags;
+	int r;
+
+	/* Who does not ask what is doubtful need not wait for it. */
+	if (!bad || !g->hash)
+		return integrity_dev_read(&g->d, off, buf, len, NULL, NULL, bad);
+	tags = malloc(len / g->d.block * g->d.tag_size);
+	if (!tags)
+		return -ENOMEM;
+	r = integrity_dev_read(&g->d, off, buf, len, tags, &lost, &lost);
+	if (!r && lost.n)
+		ranges_sort(&lost);
+	if (!r)
+		r = verify(g, off, buf, len, tags, &lost, &failed);
+	/* A tag that could not be read made its block doubtful in verify(). */
+	for (size_t i = 0; !r && i < lost.n; i++)
+		if (lost.v[i].why != INTEGRITY_TAG_LOST)
+			r = ranges_add(bad, lost.v[i].off, lost.v[i].len, lost.v[i].grade,
+				       lost.v[i].why);
+	if (!r)
+		r = ranges_append(bad, &failed);
+	ranges_free(&lost);
+	ranges_free(&failed);
+	free(tags);
+	return r;
+}
+
+static int read_(struct layer *l, uint64_t off, void *buf, size_t len, struct ranges *bad)
+{
+	struct integrity *g = l->priv;
+
+	return unit_read(l, g->d.block, off, buf, len, bad, read_blocks);
+}
+
+static int map(struct layer *l, uint64_t off, struct extent *run)
+{
+	struct integrity *g = l->priv;
+
+	return integrity_dev_map(&g->d, off, run);
+}
+
+/* --- checking --- */
+
+static const char *hex(const uint8_t *p, size_t len)
+{
+	char text[2 * HEX_MAX + 1];
+	size_t n = len < HEX_MAX ? len : HEX_MAX;
+
+	for (size_t i = 0; i < n; i++)
+		snprintf(text + 2 * i, 3, "%02x", p[i]);
+	return strf("%s%s", text, n < len ? "..." : "");
+}
+
+static const char *blocks_text(const struct integrity_dev *d, uint64_t off, uint64_t len)
+{
+	uint64_t first = off / SECTOR, n = len / SECTOR;
+
+	(void)d;
+	return n == 1 ? strf("sector %" PRIu64, first)
+		      : strf("sectors %" PRIu64 "..%" PRIu64, first, first + n - 1);
+}
+
+/* One run of blocks whose tags do not fit: where the first lies, what it has and should have. */
+static int tag_report(struct layer *l, const struct range *b, enum finding_id id)
+{
+	struct integrity *g = l->priv;
+	struct integrity_dev *d = &g->d;
+	uint8_t data[UNIT_MAX], tag[INTEGRITY_TAG_MAX], made[INTEGRITY_TAG_MAX];
+	struct extent run = {.off = b->off};
+	struct fact f = {.in = d->below, .off = b->off, .len = b->len, .doubtful = true};
+	bool zero;
+	int r = integrity_dev_read(d, b->off, data, d->block, tag, NULL, NULL);
+
+	if (!r)
+		r = integrity_dev_map(d, b->off, &run);
+	if (!r)
+		r = integrity_hash_tag(g->hash, b->off / SECTOR, data, d->block, made, d->tag_size);
+	if (r)
+		return r;
+	zero = all_byte(tag, d->tag_size, 0);
+	if (run.kind == EXTENT_DATA) {
+		f.at = run.at;
+		f.at_len = run.len < b->len ? run.len : b->len;
+	}
+	if (id != INTEGRITY_TAG_LOST) {
+		f.stored = hex(tag, d->tag_size);
+		f.expected = hex(made, d->tag_size);
+	}
+	if (id == INTEGRITY_NEVER_WRITTEN)
+		finding_fact(l, id, &f, "%s: never written, the tag is all zero",
+			     blocks_text(d, b->off, b->len));
+	else if (id == INTEGRITY_TAG_LOST)
+		finding_fact(l, id, &f, "%s: a part of the block or its tag can't be read",
+			     blocks_text(d, b->off, b->len));
+	else if (integrity_dev_journaled(d, b->off))
+		finding_fact(l, INTEGRITY_JOURNAL_TAG, &f,
+			     "%s: the newest data, in the journal, does not fit its tag (%s); the "
+			     "kernel would refuse all of the device",
+			     blocks_text(d, b->off, b->len), integrity_hash_name(g->hash));
+	else
+		finding_fact(l, id, &f, "%s: the data does not fit its tag at 0x%" PRIx64 " (%s)%s",
+			     blocks_text(d, b->off, b->len), integrity_dev_tag_at(d, b->off),
+			     integrity_hash_name(g->hash),
+			     zero ? ": all zero, never written or wiped" : "");
+	return 0;
+}
+
+/* The journal's own tags: few, and one that does not fit stops the kernel. */
+static int check_journal(struct layer *l)
+{
+	struct integrity *g = l->priv;
+	struct integrity_dev *d = &g->d;
+	uint8_t data[UNIT_MAX], tag[INTEGRITY_TAG_MAX], made[INTEGRITY_TAG_MAX];
+	size_t said = 0;
+	int r = 0;
+
+	for (size_t i = 0; !r && i < d->n_replay && said < SAID_MAX; i++) {
+		uint64_t off = d->replay[i].sector * SECTOR;
+		struct range b = {off, d->block, GRADE_DOUBTFUL, INTEGRITY_TAG};
+		struct ranges lost = {0};
+
+		if (session_stopped(l->s))
+			return -EINTR;
+		r = integrity_dev_read(d, off, data, d->block, tag, &lost, &lost);
+		if (!r && !lost.n && verdict(g, off, data, tag, made, &r) != FINDING_COUNT && !r) {
+			r = tag_report(l, &b, INTEGRITY_TAG);
+			said++;
+		}
+		ranges_free(&lost);
+	}
+	return r;
+}
+
+struct verifying {
+	struct layer *l;
+	struct ranges bad;
+	uint64_t done;
+};
+
+static int deliver(void *arg, struct piece *p)
+{
+	struct verifying *v = arg;
+	int r = 0;
+
+	for (size_t i = 0; !r && i < p->bad.n; i++) {
+		const struct range *b = &p->bad.v[i];
+
+		if (b->why == INTEGRITY_TAG || b->why == INTEGRITY_TAG_LOST ||
+		    b->why == INTEGRITY_NEVER_WRITTEN)
+			r = ranges_add(&v->bad, b->off, b->len, b->grade, b->why);
+	}
+	v->done += p->kind == EXTENT_DATA ? p->len : 0;
+	return r;
+}
+
+static int check_data(struct layer *l)
+{
+	struct verifying v = {.l = l};
+	struct engine e = {
+		.l = l, .len = l->size, .what = "verifying tags", .deliver = deliver, .arg = &v};
+	struct integrity *g = l->priv;
+	uint64_t rest = 0;
+	size_t said = 0;
+	char size[SIZE_TEXT];
+	int r = engine_run(&e), err = 0;
+
+	session_checked(l->s, v.done);
+	for (size_t i = 0; !err && i < v.bad.n; i++) {
+		const struct range *b = &v.bad.v[i];
+
+		if (b->why == INTEGRITY_TAG && integrity_dev_journaled(&g->d, b->off) &&
+		    b->len == g->d.block)
+			continue; /* check_journal() said so */
+		if (said++ < SAID_MAX)
+			err = tag_report(l, b, b->why);
+		else
+			rest += b->len;
+	}
+	if (rest)
+		finding(l, INTEGRITY_TAG, g->d.start + g->d.initial, 0,
+			"%zu more runs of sectors whose tags do not fit, %s altogether",
+			said - SAID_MAX, size_text(rest, size));
+	ranges_free(&v.bad);
+	return r ? r : err;
+}
+
+/* What is not verified, and why that is as it should be. */
+static void check_stale(struct layer *l)
+{
+	struct integrity *g = l->priv;
+	struct integrity_dev *d = &g->d;
+	uint64_t bytes = 0, first = UINT64_MAX;
+	char size[SIZE_TEXT];
+
+	for (uint64_t off = 0, end; off < d->size; off = end)
+		if (integrity_dev_stale(d, off, &end)) {
+			bytes += end - off;
+			first = off < first ? off : first;
+		}
+	if (!bytes)
+		return;
+	if (d->flags & INTEGRITY_DIRTY_BITMAP)
+		finding_fact(l, INTEGRITY_DIRTY,
+			     &(struct fact){.in = d->below,
+					    .at = d->start + INTEGRITY_SB,
+					    .at_len = (d->bitmap_bits + 7) / 8,
+					    .off = first},
+			     "the device was not closed: %s are marked as written to, their tags "
+			     "may be older than the data and are not verified",
+			     size_text(bytes, size));
+	else
+		finding_fact(l, INTEGRITY_RECALCULATE,
+			     &(struct fact){.in = d->below,
+					    .at = d->start + 0x20,
+					    .at_len = 8,
+					    .off = first,
+					    .len = bytes},
+			     "the tags of %s are not computed yet; they are not verified",
+			     size_text(bytes, size));
+}
+
+static int check(struct layer *l)
+{
+	struct integrity *g = l->priv;
+	int r = 0;
+
+	session_checked(l->s, INTEGRITY_SB);
+	if (g->d.flags & INTEGRITY_INLINE)
+		return 0;
+	check_stale(l);
+	if (!g->hash)
+		return 0;
+	r = check_journal(l);
+	if (!r && l->s->opt.data)
+		r = check_data(l);
+	return r;
+}
+
+static void info(struct layer *l, struct json *to)
+{
+	const struct integrity *g = l->priv;
+
+	js_str(to, "hash", g->hash ? integrity_hash_name(g->hash) : "not known");
+	if (g->key)
+		js_u64(to, "key", g->key);
+	integrity_dev_info(&g->d, to);
+}
+
+static bool structure(struct layer *l, uint64_t at, char *name, size_t cap, uint64_t *start,
+		      uint64_t *len)
+{
+	const struct integrity *g = l->priv;
+
+	return integrity_dev_structure(&g->d, at, name, cap, start, len);
+}
+
+const struct layer_ops integrity_ops = {
+	.name = "integrity",
+	.kind = LAYER_CIPHER,
+	.probe = probe,
+	.open = open_,
+	.read = read_,
+	.map = map,
+	.check = check,
+	.info = info,
+	.structure = structure,
+	.close = close_,
+};
