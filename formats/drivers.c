@@ -32,6 +32,7 @@ const struct layer_ops *const cipher_drivers[] = {
 	&luks1_ops,
 	&bitlocker_ops,
 	&integrity_ops,
+	&tcrypt_ops,
 	NULL,
 };
 
@@ -44,10 +45,14 @@ const struct layer_ops *const map_drivers[] = {
 
 const struct layer_ops *driver_find(const char *name)
 {
+	static const struct layer_ops *const *const kinds[] = {container_drivers, cipher_drivers,
+							       map_drivers};
+
 	if (!strcmp(name, raw_ops.name))
 		return &raw_ops;
-	for (size_t i = 0; container_drivers[i]; i++)
-		if (!strcmp(name, container_drivers[i]->name))
-			return container_drivers[i];
+	for (size_t k = 0; k < sizeof(kinds) / sizeof(*kinds); k++)
+		for (size_t i = 0; kinds[k][i]; i++)
+			if (!strcmp(name, kinds[k][i]->name))
+				return kinds[k][i];
 	return NULL;
 }

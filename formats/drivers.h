@@ -19,9 +19,10 @@ extern const struct layer_ops foreign_vhdx_ops, foreign_vmdk_ops, foreign_vdi_op
 	foreign_zip_ops;
 extern const struct layer_ops bitlocker_ops, luks1_ops, luks2_ops;
 extern const struct layer_ops integrity_ops;
+extern const struct layer_ops bitlocker_ops, luks1_ops, luks2_ops, tcrypt_ops;
 extern const struct layer_ops mbr_ops, gpt_ops, scan_ops;
 
-/* driver_find() - a container driver by name, or NULL */
+/* driver_find() - a driver of any of these kinds by name, or NULL */
 const struct layer_ops *driver_find(const char *name);
 
 #endif

@@ -110,12 +110,22 @@ static int stack_on(struct layer *below, const struct candidate *c, size_t n)
 				return 0;
 			return l->ops->kind == LAYER_MAP ? discover_children(l) : stack_discover(l);
 		}
-		if (c[i].score >= CERTAIN)
+		if (c[i].score >= CERTAIN && err != -ENOENT)
 			finding_fact(below, LAYER_UNREADABLE,
 				     &(struct fact){.in = below, .off = 0, .len = below->size},
 				     "this looks like %s, but could not be opened", c[i].ops->name);
 	}
 	return -ENOENT;
+}
+
+/* The driver that the user wants on the container; NULL: whatever is found. */
+static const struct layer_ops *forced(const struct layer *below)
+{
+	const char *name = below->s->opt.format;
+	const struct layer_ops *ops = name ? driver_find(name) : NULL;
+
+	return ops && ops->kind != LAYER_CONTAINER && below->ops->kind == LAYER_CONTAINER ? ops
+											  : NULL;
 }
 
 int stack_discover(struct layer *below)
@@ -130,6 +140,8 @@ int stack_discover(struct layer *below)
 			     "%d layers deep: not followed further", DEPTH_MAX);
 		return 0;
 	}
+	if (forced(below))
+		c[n++] = (struct candidate){forced(below), 100};
 	for (int search = 0; !n && search < 2; search++) {
 		struct signature known;
 
@@ -159,10 +171,12 @@ int stack_open(struct session *s, const char *image, struct layer **source)
 			r = session_err(s, -EINVAL, "--format %s: no such format", s->opt.format);
 			goto out;
 		}
-		c[n++] = (struct candidate){ops, 100};
-	} else {
-		n = probe(*source, container_drivers, false, c, n);
+		if (ops->kind == LAYER_CONTAINER)
+			c[n++] = (struct candidate){ops, 100};
 	}
+	/* Any other format is looked for in the container: stack_discover(). */
+	if (!n)
+		n = probe(*source, container_drivers, false, c, n);
 	r = stack_on(*source, c, n);
 	if (r == -ENOENT && !n) {
 		c[0] = (struct candidate){&raw_ops, 100};

@@ -79,7 +79,8 @@ struct layer_ops {
 	 * Parse metadata of l->below into l->priv, set l->size (and l->sector). Returns 0 when
 	 * anything at all can be read, else -errno: -EBADMSG not this format or too much lost,
 	 * -EOPNOTSUPP a feature that we don't know (after a finding that names it), -ENOKEY or
-	 * -EKEYREJECTED from unlock(). Reports what it had to decide: which copy was used, and
+	 * -EKEYREJECTED from unlock(); -ENOENT it only seemed so: the next driver is asked, and
+	 * nobody is told that this one failed. Reports what it had to decide: which copy was used, and
 	 * why. close() is called whatever it returns.
 	 */
 	int (*open)(struct layer *l);

@@ -1,0 +1,467 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The search for a header that a key opens: every passphrase, with and without the key files, at
+ * every place, with every KDF. Nothing says which of them is the right one; the costs are the KDFs,
+ * so these are what is spread over threads.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "crypto/keys.h"
+#include "crypto/tcrypt.h"
+#include "vdiskck/core/pool.h"
+#include "vdiskck/core/session.h"
+#include "vdiskck/core/sum.h"
+#include "vdiskck/core/text.h"
+
+enum {
+	POOL = 64,	   /* bytes of a password, and of the pool that key files are mixed into */
+	POOL_LONG = 128,   /* VeraCrypt's, for passphrases longer than 64 */
+	PIM_MAX = 2147468, /* VeraCrypt's: 15000 + 1000 * PIM iterations fit in 31 bits */
+};
+
+enum kdf_use {
+	USE_TRUECRYPT = 1,
+	USE_VERACRYPT = 2,
+	USE_BOOT = 4, /* VeraCrypt, system encryption with a BIOS boot loader */
+};
+
+static const struct kdf {
+	enum kdf_use use;
+	int hash; /* -1: Argon2id */
+	uint32_t iterations;
+} kdfs[] = {
+	{USE_TRUECRYPT, PRIM_RIPEMD160, 2000},	   {USE_TRUECRYPT, PRIM_RIPEMD160, 1000},
+	{USE_TRUECRYPT, PRIM_SHA512, 1000},	   {USE_TRUECRYPT, PRIM_WHIRLPOOL, 1000},
+	{USE_TRUECRYPT, PRIM_SHA1, 2000},	   {USE_BOOT, PRIM_SHA256, 200000},
+	{USE_BOOT, PRIM_BLAKE2S256, 200000},	   {USE_BOOT, PRIM_RIPEMD160, 327661},
+	{USE_VERACRYPT, PRIM_SHA512, 500000},	   {USE_VERACRYPT, PRIM_SHA256, 500000},
+	{USE_VERACRYPT, PRIM_BLAKE2S256, 500000},  {USE_VERACRYPT, -1, 6}, /* 416 MiB */
+	{USE_VERACRYPT, PRIM_WHIRLPOOL, 500000},   {USE_VERACRYPT, PRIM_RIPEMD160, 655331},
+	{USE_VERACRYPT, PRIM_STREEBOG512, 500000},
+};
+enum { KDFS = sizeof(kdfs) / sizeof(*kdfs) };
+
+/* A password as the KDF takes it. */
+struct candidate {
+	unsigned key; /* number of its passphrase; 0: none */
+	bool keyfiles, is_long;
+	uint8_t *text; /* secret, POOL_LONG bytes */
+	size_t len;
+};
+
+struct candidates {
+	struct candidate *v;
+	size_t n;
+	uint32_t *pim; /* at least one; 0: VeraCrypt's default */
+	size_t n_pim;
+};
+
+struct job {
+	uint32_t candidate, pim;
+	uint8_t kdf, place;
+};
+
+struct search {
+	struct layer *l;
+	struct candidates c;
+	struct job *job;
+	size_t n, done;
+	const struct tcrypt_header *header; /* as stored, by place */
+	struct tcrypt_hit *hit;
+	size_t found;	      /* index of the job that *hit is from */
+	bool no_memory;	      /* a KDF did not get what it needs */
+	pthread_mutex_t lock; /* of all that changes */
+	pthread_mutex_t one;  /* held for Argon2: one at a time, it takes up to 1 GiB */
+};
+
+uint64_t tcrypt_place_off(enum tcrypt_place p, uint64_t size)
+{
+	static const struct {
+		uint64_t off;
+		bool from_end;
+	} at[TCRYPT_PLACES] = {
+		[TCRYPT_AT_PRIMARY] = {0, false},    [TCRYPT_AT_SYSTEM] = {62 * 512, false},
+		[TCRYPT_AT_HIDDEN] = {65536, false}, [TCRYPT_AT_OLD_HIDDEN] = {1536, true},
+		[TCRYPT_AT_BACKUP] = {131072, true}, [TCRYPT_AT_HIDDEN_BACKUP] = {65536, true},
+	};
+	uint64_t off = at[p].off;
+
+	if (size < TCRYPT_HEADER || off > size - TCRYPT_HEADER)
+		return UINT64_MAX;
+	return at[p].from_end ? size - off : off;
+}
+
+const char *tcrypt_place_name(enum tcrypt_place p)
+{
+	static const char *const name[TCRYPT_PLACES] = {
+		[TCRYPT_AT_PRIMARY] = "primary header",
+		[TCRYPT_AT_SYSTEM] = "system header",
+		[TCRYPT_AT_HIDDEN] = "hidden volume's header",
+		[TCRYPT_AT_OLD_HIDDEN] = "hidden volume's header",
+		[TCRYPT_AT_BACKUP] = "backup header",
+		[TCRYPT_AT_HIDDEN_BACKUP] = "hidden volume's backup header",
+	};
+
+	return name[p];
+}
+
+/* --- passwords --- */
+
+/* Every byte of a key file steps a CRC whose four bytes are added to the pool. */
+static void mix_keyfile(const struct key *k, uint8_t *pool, size_t size)
+{
+	uint32_t crc = 0;
+	size_t at = 0;
+
+	for (size_t i = 0; i < k->len; i++) {
+		uint32_t state;
+
+		crc = sum_crc32(crc, k->data + i, 1);
+		state = ~crc;
+		for (int shift = 24; shift >= 0; shift -= 8)
+			pool[at++] += (uint8_t)(state >> shift);
+		at %= size;
+	}
+}
+
+static int add_candidate(struct layer *l, struct candidates *c, const struct key *pass,
+			 bool keyfiles)
+{
+	struct candidate *v = realloc(c->v, (c->n + 1) * sizeof(*v)), *one;
+	const struct key *k = NULL;
+
+	if (!v)
+		return -ENOMEM;
+	c->v = v;
+	one = &v[c->n];
+	*one = (struct candidate){.key = pass ? pass->number : 0, .keyfiles = keyfiles};
+	one->text = prim_secret(POOL_LONG);
+	if (!one->text)
+		return -ENOMEM;
+	c->n++;
+	one->is_long = pass && pass->len > POOL;
+	one->len = keyfiles ? one->is_long ? POOL_LONG : POOL : pass->len;
+	while (keyfiles && (k = keys_next(l->s->keys, k, KEY_KEYFILE, NULL, NULL)))
+		mix_keyfile(k, one->text, one->len);
+	for (size_t i = 0; pass && i < pass->len; i++)
+		one->text[i] += pass->data[i];
+	return 0;
+}
+
+static int add_pim(struct layer *l, struct candidates *c, const struct key *k)
+{
+	uint32_t *v = realloc(c->pim, (c->n_pim + 1) * sizeof(*v));
+	uint64_t pim = 0;
+
+	if (!v)
+		return -ENOMEM;
+	c->pim = v;
+	if (k && (number_parse((const char *)k->data, &pim, NULL) || pim > PIM_MAX)) {
+		layer_err(l, 0, "key %u: a PIM is a number up to %d", k->number, PIM_MAX);
+		return 0;
+	}
+	v[c->n_pim++] = (uint32_t)pim;
+	return 0;
+}
+
+static void candidates_free(struct candidates *c)
+{
+	for (size_t i = 0; i < c->n; i++)
+		prim_secret_free(c->v[i].text);
+	free(c->v);
+	free(c->pim);
+}
+
+/* In the order of the key file; with key files mixed in, then alone: they may be for others. */
+static int candidates_make(struct layer *l, struct candidates *c)
+{
+	const struct keyring *ring = l->s->keys;
+	bool keyfiles = keys_next(ring, NULL, KEY_KEYFILE, NULL, NULL);
+	const struct key *k = NULL;
+	int r = 0;
+
+	while (!r && (k = keys_next(ring, k, KEY_PASSPHRASE, NULL, NULL))) {
+		if (k->len > POOL_LONG || !k->len)
+			continue;
+		if (keyfiles)
+			r = add_candidate(l, c, k, true);
+		if (!r)
+			r = add_candidate(l, c, k, false);
+	}
+	if (!r && keyfiles)
+		r = add_candidate(l, c, NULL, true);
+	while (!r && (k = keys_next(ring, k, KEY_PIM, NULL, NULL)))
+		r = add_pim(l, c, k);
+	if (!r && !c->n_pim)
+		r = add_pim(l, c, NULL);
+	return r;
+}
+
+/* --- one trial --- */
+
+/* VeraCrypt, "PIM": Argon2id's passes and memory in KiB, or iterations of PBKDF2. */
+static uint32_t kdf_cost(const struct kdf *k, uint32_t pim, uint32_t *memory)
+{
+	*memory = 0;
+	if (k->hash < 0) {
+		*memory = (!pim ? 416 : pim <= 31 ? 64 + (pim - 1) * 32 : 1024) * 1024;
+		return !pim ? k->iterations : pim <= 31 ? 3 + (pim - 1) / 3 : pim - 18;
+	}
+	if (!pim || k->use == USE_TRUECRYPT)
+		return k->iterations;
+	return k->use == USE_BOOT ? 2048 * pim : 15000 + 1000 * pim;
+}
+
+static const char *kdf_text(const struct kdf *k)
+{
+	static const char *const text[PRIM_HASHES] = {
+		[PRIM_RIPEMD160] = "PBKDF2-RIPEMD-160", [PRIM_SHA512] = "PBKDF2-SHA-512",
+		[PRIM_WHIRLPOOL] = "PBKDF2-Whirlpool",	[PRIM_SHA1] = "PBKDF2-SHA-1",
+		[PRIM_SHA256] = "PBKDF2-SHA-256",	[PRIM_BLAKE2S256] = "PBKDF2-BLAKE2s-256",
+		[PRIM_STREEBOG512] = "PBKDF2-Streebog",
+	};
+
+	return k->hash < 0 ? "Argon2id" : text[k->hash];
+}
+
+static int derive(struct search *s, const struct kdf *k, uint32_t pim, const struct candidate *c,
+		  const uint8_t *salt, uint8_t *key)
+{
+	uint32_t memory, passes = kdf_cost(k, pim, &memory);
+	int r;
+
+	if (k->hash >= 0)
+		return prim_pbkdf2((enum prim_hash)k->hash, c->text, c->len, salt, TCRYPT_SALT,
+				   passes, key, TCRYPT_DERIVED);
+	pthread_mutex_lock(&s->one);
+	r = prim_argon2(PRIM_ARGON2ID, c->text, c->len, salt, TCRYPT_SALT, passes, memory, 1, key,
+			TCRYPT_DERIVED);
+	if (r == -ENOMEM)
+		s->no_memory = true;
+	pthread_mutex_unlock(&s->one);
+	return r;
+}
+
+/*
+ * Is it a header? The four letters alone come up by chance once in 2^32 trials, and there are some
+ * hundred for each key: one of the two CRCs must fit as well.
+ */
+static bool header_holds(const struct tcrypt_header *h, bool vera, struct tcrypt_hit *hit)
+{
+	if (memcmp(h->magic, vera ? "VERA" : "TRUE", 4))
+		return false;
+	hit->keys_ok = sum_crc32(0, h->keys, sizeof(h->keys)) == be32(h->keys_crc);
+	hit->crc_ok =
+		be16(h->version) < 4 ||
+		sum_crc32(0, h->magic, offsetof(struct tcrypt_header, header_crc) - TCRYPT_SALT) ==
+			be32(h->header_crc);
+	return hit->keys_ok || (hit->crc_ok && be16(h->version) >= 4);
+}
+
+/* Try every cipher with the derived @key. 1: it opens, hit->h and what is known are set. */
+static int try_ciphers(const struct tcrypt_header *stored, const uint8_t *key, bool vera,
+		       struct tcrypt_hit *hit)
+{
+	struct tcrypt_header *h = prim_secret(sizeof(*h));
+	int r = h ? 0 : -ENOMEM;
+
+	for (size_t i = 0; !r && i < tcrypt_n_algs; i++) {
+		const struct tcrypt_alg *a = &tcrypt_algs[i];
+		struct tcrypt_cipher *c;
+
+		if (vera && a->mode != TCRYPT_XTS)
+			continue;
+		r = tcrypt_cipher_open(&c, a, key);
+		if (r == -EOPNOTSUPP || r == -EINVAL) {
+			r = 0; /* a weak key of 3DES, or a library without the cipher */
+			continue;
+		}
+		if (r)
+			break;
+		memcpy(h, stored, sizeof(*h));
+		r = tcrypt_decrypt_header(c, (uint8_t *)h + TCRYPT_SALT);
+		tcrypt_cipher_close(c);
+		if (!r && header_holds(h, vera, hit)) {
+			hit->alg = a;
+			hit->h = h;
+			return 1;
+		}
+	}
+	prim_secret_free(h);
+	return r;
+}
+
+static int try_header(struct search *s, const struct job *j, const struct tcrypt_header *stored,
+		      struct tcrypt_hit *hit)
+{
+	const struct kdf *k = &kdfs[j->kdf];
+	uint8_t *key = prim_secret(TCRYPT_DERIVED);
+	int r = key ? derive(s, k, j->pim, &s->c.v[j->candidate], stored->salt, key) : -ENOMEM;
+
+	if (!r)
+		r = try_ciphers(stored, key, k->use != USE_TRUECRYPT, hit);
+	else if (key)
+		r = 0; /* this KDF is not to be had: the others are */
+	prim_secret_free(key);
+	if (r != 1)
+		return r;
+	hit->place = j->place;
+	hit->kdf = kdf_text(k);
+	hit->kdf_no = j->kdf;
+	hit->pim = k->use == USE_TRUECRYPT ? 0 : j->pim;
+	hit->passes = kdf_cost(k, j->pim, &hit->memory);
+	hit->key = s->c.v[j->candidate].key;
+	hit->keyfiles = s->c.v[j->candidate].keyfiles;
+	return 1;
+}
+
+/* --- all of them --- */
+
+static int run_job(void *arg, size_t i)
+{
+	struct search *s = arg;
+	struct tcrypt_hit hit = {0};
+	struct tcrypt_header *drop = NULL;
+	int r;
+
+	if (session_stopped(s->l->s))
+		return -EINTR;
+	r = try_header(s, &s->job[i], &s->header[s->job[i].place], &hit);
+	pthread_mutex_lock(&s->lock);
+	/* Of several the first in order: which one it is does not depend on how threads ran. */
+	if (r == 1 && (!s->hit->h || i < s->found)) {
+		drop = s->hit->h;
+		*s->hit = hit;
+		s->found = i;
+	} else if (r == 1) {
+		drop = hit.h;
+	}
+	session_progress(s->l->s, "trying keys", ++s->done, s->n);
+	pthread_mutex_unlock(&s->lock);
+	prim_secret_free(drop);
+	return r;
+}
+
+static bool fits(const struct kdf *k, enum tcrypt_place p, const struct candidate *c, uint32_t use)
+{
+	if (!(k->use & use) || (k->use == USE_TRUECRYPT && c->is_long))
+		return false;
+	if (p == TCRYPT_AT_SYSTEM)
+		return true;
+	/* VeraCrypt never wrote a hidden volume of the old kind. */
+	return k->use != USE_BOOT && (p != TCRYPT_AT_OLD_HIDDEN || k->use == USE_TRUECRYPT);
+}
+
+static void add_jobs(struct search *s, uint32_t use, unsigned places, uint32_t pim)
+{
+	for (size_t c = 0; c < s->c.n; c++)
+		for (int p = 0; p < TCRYPT_PLACES; p++)
+			for (int k = 0; places >> p & 1 && k < KDFS; k++)
+				if (fits(&kdfs[k], (enum tcrypt_place)p, &s->c.v[c], use))
+					s->job[s->n++] = (struct job){.candidate = (uint32_t)c,
+								      .pim = pim,
+								      .kdf = (uint8_t)k,
+								      .place = (uint8_t)p};
+}
+
+/*
+ * TrueCrypt's KDFs take milliseconds, so they go first everywhere; VeraCrypt's take seconds: first
+ * where headers are used, then where their copies lie.
+ */
+static int make_jobs(struct search *s, unsigned places)
+{
+	const unsigned copies = 1u << TCRYPT_AT_BACKUP | 1u << TCRYPT_AT_HIDDEN_BACKUP;
+
+	s->job = calloc(s->c.n * TCRYPT_PLACES * KDFS * (s->c.n_pim + 1), sizeof(*s->job));
+	if (!s->job)
+		return -ENOMEM;
+	add_jobs(s, USE_TRUECRYPT, places, 0);
+	for (size_t i = 0; i < s->c.n_pim; i++)
+		add_jobs(s, USE_VERACRYPT | USE_BOOT, places & ~copies, s->c.pim[i]);
+	for (size_t i = 0; i < s->c.n_pim; i++)
+		add_jobs(s, USE_VERACRYPT | USE_BOOT, places & copies, s->c.pim[i]);
+	return 0;
+}
+
+static void search_init(struct search *s, struct layer *l, struct tcrypt_hit *hit)
+{
+	*s = (struct search){.l = l, .hit = hit};
+	pthread_mutex_init(&s->lock, NULL);
+	pthread_mutex_init(&s->one, NULL);
+	*hit = (struct tcrypt_hit){0};
+}
+
+static void search_fini(struct search *s)
+{
+	candidates_free(&s->c);
+	free(s->job);
+	pthread_mutex_destroy(&s->lock);
+	pthread_mutex_destroy(&s->one);
+}
+
+int tcrypt_search(struct layer *l, unsigned places, struct tcrypt_hit *hit)
+{
+	struct tcrypt_header stored[TCRYPT_PLACES] = {0};
+	struct search s;
+	int r;
+
+	search_init(&s, l, hit);
+	s.header = stored;
+	r = candidates_make(l, &s.c);
+	for (int p = 0; !r && p < TCRYPT_PLACES; p++)
+		if (places >> p & 1)
+			r = layer_read(l->below, tcrypt_place_off(p, l->below->size), &stored[p],
+				       sizeof(stored[p]), NULL);
+	if (!r && !s.c.n)
+		r = -ENOKEY;
+	if (!r)
+		r = make_jobs(&s, places);
+	if (!r)
+		r = pool_run(session_jobs(l->s), s.n, run_job, &s);
+	if (r == 1) {
+		hit->off = tcrypt_place_off(hit->place, l->below->size);
+		r = 0;
+	} else if (!r) {
+		if (s.no_memory)
+			layer_err(l, 0,
+				  "no memory for Argon2id: VeraCrypt's newest kind of volume "
+				  "was not tried");
+		r = -EKEYREJECTED;
+	}
+	if (r) {
+		prim_secret_free(hit->h);
+		hit->h = NULL;
+	}
+	search_fini(&s);
+	return r;
+}
+
+int tcrypt_retry(struct layer *l, const struct tcrypt_hit *hit, enum tcrypt_place place,
+		 uint64_t off, struct tcrypt_hit *copy)
+{
+	struct tcrypt_header stored;
+	struct search s;
+	int r;
+
+	search_init(&s, l, copy);
+	r = layer_read(l->below, off, &stored, sizeof(stored), NULL);
+	if (!r)
+		r = candidates_make(l, &s.c);
+	for (size_t i = 0; !r && i < s.c.n; i++) {
+		struct job j = {.candidate = (uint32_t)i,
+				.pim = hit->pim,
+				.kdf = (uint8_t)hit->kdf_no,
+				.place = (uint8_t)place};
+
+		if (s.c.v[i].key == hit->key && s.c.v[i].keyfiles == hit->keyfiles)
+			r = try_header(&s, &j, &stored, copy);
+	}
+	copy->off = off;
+	search_fini(&s);
+	return r == 1 ? 0 : r ? r : -EKEYREJECTED;
+}
