@@ -47,11 +47,13 @@ image() { # NAME CONVERT-OPTIONS...
 	mv "$dir/$name.part" "$dir/$name"
 }
 
-# Seconds of one run to $seconds, and resident KiB to $kib.
+# Resident KiB of one run to $kib, its processor time in centiseconds to $cpu.
 once() { # COMMAND...
-	local t=$dir/time
-	/usr/bin/time -o "$t" -f '%M' "$@" >/dev/null 2>"$dir/stderr" || { cat "$dir/stderr"; return 1; }
-	kib=$(tail -n 1 "$t")
+	local t=$dir/time user sys
+	/usr/bin/time -o "$t" -f '%M %U %S' "$@" >/dev/null 2>"$dir/stderr" ||
+		{ cat "$dir/stderr"; return 1; }
+	read -r kib user sys < <(tail -n 1 "$t")
+	cpu=$((10#${user/./} + 10#${sys/./}))
 }
 
 timed() { # COMMAND...
@@ -66,13 +68,13 @@ median() { sort -n | awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] }'; }
 # Rivals take turns, so that whatever else the machine does hits them alike.
 compare() { # LABEL GOAL IMAGE FORMAT
 	local label=$1 goal=$2 img=$dir/$3 format=$4 i ours=() tuned=() plain=() limit=() mem=0
-	local null=driver=null-co,size=${size}M
+	local ours_cpu=() tuned_cpu=() null=driver=null-co,size=${size}M
 	cat "$img" >/dev/null
 	for ((i = 0; i < runs; i++)); do
 		timed "$build/vdiskck" export "$img" -o /dev/null
-		ours+=("$seconds") mem=$kib
+		ours+=("$seconds") ours_cpu+=("$cpu") mem=$kib
 		timed qemu-img convert -n -m 8 -W -f "$format" --target-image-opts "$img" "$null"
-		tuned+=("$seconds")
+		tuned+=("$seconds") tuned_cpu+=("$cpu")
 		timed qemu-img convert -n -f "$format" --target-image-opts "$img" "$null"
 		plain+=("$seconds")
 		timed dd if="$img" of=/dev/null bs=1M
@@ -81,10 +83,12 @@ compare() { # LABEL GOAL IMAGE FORMAT
 	local o t p d
 	o=$(printf '%s\n' "${ours[@]}" | median) t=$(printf '%s\n' "${tuned[@]}" | median)
 	p=$(printf '%s\n' "${plain[@]}" | median) d=$(printf '%s\n' "${limit[@]}" | median)
-	awk -v label="$label" -v goal="$goal" -v o="$o" -v t="$t" -v p="$p" -v d="$d" -v mem="$mem" \
+	local oc tc
+	oc=$(printf '%s\n' "${ours_cpu[@]}" | median) tc=$(printf '%s\n' "${tuned_cpu[@]}" | median)
+	awk -v oc="$oc" -v tc="$tc" -v label="$label" -v goal="$goal" -v o="$o" -v t="$t" -v p="$p" -v d="$d" -v mem="$mem" \
 		-v size="$size" 'BEGIN {
-		printf "%-26s %6.3f s %6.2f GB/s %7.1fx %8.1fx %7s %10.2fx %7.0f MB\n", label, o / 1e6,
-			size * 1.048576 / (o / 1e3), t / o, p / o, goal, d / o, mem / 1024 }'
+		printf "%-26s %6.3f s %6.2f GB/s %7.1fx %8.1fx %7s %9.1fx %10.2fx %7.0f MB\n", label, o / 1e6,
+			size * 1.048576 / (o / 1e3), t / o, p / o, goal, tc / (oc ? oc : 1), d / o, mem / 1024 }'
 }
 
 [ -e "$dir/raw" ] && [ "$(stat -c %s "$dir/raw")" = $((size << 20)) ] || {
@@ -101,14 +105,16 @@ image zstd.qcow2 -f raw -O qcow2 -c -o compression_type=zstd
 echo "$(nproc) processors, $(qemu-img --version | head -n 1); medians of $runs runs"
 echo
 echo "whole disk, $size MiB, to nowhere"
-printf '%-26s %8s %11s %8s %9s %7s %11s %10s\n' "" vdiskck "" "-m 8 -W" "default" goal "dd of file" memory
+printf '%-26s %8s %11s %8s %9s %7s %10s %11s %10s\n' "" vdiskck "" "-m 8 -W" "default" goal \
+	"cpu time" "dd of file" memory
 compare "raw" "" raw raw
 compare "VHD, dynamic" "3x" disk.vhd vpc
 compare "qcow2" "3x" disk.qcow2 qcow2
 compare "qcow2, zlib clusters" "2.5x" zlib.qcow2 qcow2
 compare "qcow2, zstd clusters" "2.5x" zstd.qcow2 qcow2
-echo "(times faster than qemu-img convert -n to null-co; dd: what reading the file alone would take)"
-for more in tests/bench/*_check.sh; do
+echo "times faster than qemu-img convert -n to null-co; cpu time: than -m 8 -W in user + system, which"
+echo "other load does not change; dd: reading the file, as a part of our time"
+[ "${2:-}" = reads ] || for more in tests/bench/*_check.sh; do
 	[ -x "$more" ] || continue
 	echo
 	RUNS=$runs "$more" "$1"
