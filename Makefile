@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 #
-#   make            build/vdiskck and build/libvdiskck.a
+#   make            build/vdiskck and build/libvdiskck.a               (V=1: show commands)
 #   make demo       install what is missing, build, damage an image and look into it
 #   make check      install what is missing, build, pass all tests     (SAN=1: under sanitizers)
 #   make fuzz       every driver against arbitrary bytes               (FUZZ_SECONDS=60 each)
@@ -13,6 +13,8 @@ CFLAGS  ?= -O2 -g
 PREFIX  ?= /usr/local
 SAN     ?= 0
 SHELL    = /bin/bash
+Q       := $(if $(V),,@)
+SAY      = @$(if $(V)$(findstring s,$(firstword -$(MAKEFLAGS))),:,printf '  %-4s %s\n')
 MAKEFLAGS += -r
 
 VERSION := $(shell sed -n 's/^\#define VDISKCK_VERSION "\(.*\)"/\1/p' vdiskck/version.h)
@@ -62,7 +64,8 @@ FUZZERS  = $(FUZZ_DRIVERS:%=$B/fuzz_%) $(FUZZ_SRC:tests/fuzz/%.c=$B/%)
 all: $B/vdiskck $B/libvdiskck.a man/vdiskck-findings.7
 
 $B/vdiskck: $(BIN_OBJ) $B/libvdiskck.a
-	$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
+	$(SAY) LD $@
+	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
 
 # The program knows its findings: the page is made by it, and not kept in git.
 man/vdiskck-findings.7: vdiskck/core/findings.def vdiskck/cmd_explain.c | $B/vdiskck
@@ -70,7 +73,8 @@ man/vdiskck-findings.7: vdiskck/core/findings.def vdiskck/cmd_explain.c | $B/vdi
 
 $B/libvdiskck.a: $(LIB_OBJ)
 	@rm -f $@
-	$(AR) rcs $@ $^
+	$(SAY) AR $@
+	$(Q)$(AR) rcs $@ $^
 
 # A changed compiler or flag rebuilds everything: the stamp's text is the command.
 FLAGS_TEXT = $(CC) $(ALL_CFLAGS)
@@ -79,28 +83,33 @@ $B/flags: FORCE
 
 $B/obj/%.o: %.c $B/flags
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+	$(SAY) CC $<
+	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
 $B/tests/%: $B/obj/tests/%.o $(TLIB_OBJ) $B/libvdiskck.a
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ -lcmocka $(LIBS)
+	$(SAY) LD $@
+	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ -lcmocka $(LIBS)
 
 # The library is compiled once with libFuzzer's instrumentation, in a make with that folder as B.
 $(FUZZ_DRIVERS:%=$B/obj/tests/fuzz/driver_%.o): $B/obj/tests/fuzz/driver_%.o: \
 		tests/fuzz/fuzz_driver.c $B/flags
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -DFUZZ_OPS=$*_ops -MMD -MP -c -o $@ $<
+	$(SAY) CC $@
+	$(Q)$(CC) $(ALL_CFLAGS) -DFUZZ_OPS=$*_ops -MMD -MP -c -o $@ $<
 
 FUZZ_LINK = $(CC) $(ALL_CFLAGS) $(LDFLAGS) -fsanitize=fuzzer -Wl,--wrap=open,--wrap=open64 \
 	   -Wl,--wrap=openat,--wrap=openat64,--wrap=opendir -o $@ $^ -lcmocka $(LIBS)
 
 $(FUZZ_DRIVERS:%=$B/fuzz_%): $B/fuzz_%: $B/obj/tests/fuzz/driver_%.o $(FLIB_OBJ) $(TLIB_OBJ) \
 		$B/libvdiskck.a
-	$(FUZZ_LINK)
+	$(SAY) LD $@
+	$(Q)$(FUZZ_LINK)
 
 $(FUZZ_SRC:tests/fuzz/%.c=$B/%): $B/%: $B/obj/tests/fuzz/%.o $(FLIB_OBJ) $(TLIB_OBJ) \
 		$B/libvdiskck.a
-	$(FUZZ_LINK)
+	$(SAY) LD $@
+	$(Q)$(FUZZ_LINK)
 
 fuzzers: $(FUZZERS)
 
