@@ -522,6 +522,55 @@ static int bitlocker_read(struct layer *l, uint64_t off, void *buf, size_t len, 
 	return unit_read(l, b->sector, off, buf, len, bad, read_sectors);
 }
 
+/*
+ * run_at() the other way round: from the volume below to what is shown. The first sectors are
+ * encrypted where they were moved to; what stands in their old place is nobody's.
+ */
+static int bitlocker_ciphertext(struct layer *l, uint64_t at, uint64_t *len, uint64_t *off)
+{
+	const struct bitlocker *b = l->priv;
+	uint64_t limit = UINT64_MAX - at;
+	enum run_kind kind = RUN_CIPHER;
+	bool moved = false;
+
+	*off = at;
+	for (size_t i = 0; i < b->n_regions; i++) {
+		const struct fve_region *g = &b->region[i];
+		uint64_t end = g->off + g->len;
+
+		if (g->kind == FVE_MOVED && at - g->at < g->len) {
+			*off = g->off + (at - g->at);
+			limit = g->at + g->len - at;
+			moved = true;
+			break;
+		}
+		if (g->kind == FVE_MOVED && g->at > at && g->at - at < limit)
+			limit = g->at - at;
+		if (at >= g->off && at < end)
+			kind = RUN_ZERO;
+		if (g->off > at && g->off - at < limit)
+			limit = g->off - at;
+		if (end > at && end - at < limit)
+			limit = end - at;
+	}
+	if (moved || kind == RUN_CIPHER)
+		kind = state_at(b, at, len);
+	else
+		*len = limit;
+	if (*len > limit)
+		*len = limit;
+	return kind == RUN_CIPHER;
+}
+
+static int bitlocker_decrypt_as(struct layer *l, uint64_t at, void *buf, size_t len)
+{
+	const struct bitlocker *b = l->priv;
+
+	if (!b->open || !b->cipher || at % b->sector || len % b->sector)
+		return -ENOENT;
+	return fve_decrypt(b, at, buf, len);
+}
+
 /* --- check and info --- */
 
 static int bitlocker_check(struct layer *l)
@@ -692,5 +741,7 @@ const struct layer_ops bitlocker_ops = {
 	.check = bitlocker_check,
 	.info = bitlocker_info,
 	.structure = bitlocker_structure,
+	.ciphertext = bitlocker_ciphertext,
+	.decrypt_as = bitlocker_decrypt_as,
 	.close = bitlocker_close,
 };

@@ -9,6 +9,7 @@
 #include "formats/signature.h"
 #include "formats/stack.h"
 #include "recover/impact.h"
+#include "recover/keyless.h"
 #include "vdiskck/core/engine.h"
 #include "vdiskck/core/source.h"
 #include "vdiskck/core/text.h"
@@ -37,6 +38,23 @@ static int check_layer(void *arg, struct layer *l)
 		r->failed = true;
 		layer_err(l, err, "check");
 		return err == -ENOMEM ? err : 0; /* the other layers can still be checked */
+	}
+	return err;
+}
+
+/* What ciphertext shows, locked or not. */
+static int check_ciphertext(void *arg, struct layer *l)
+{
+	struct run *r = arg;
+	int err;
+
+	if (l->ops->kind != LAYER_CIPHER || !layer_within(l, r->volume))
+		return 0;
+	err = keyless_check(l);
+	if (err && err != -EINTR) {
+		r->failed = true;
+		layer_err(l, err, "check of the ciphertext");
+		return err == -ENOMEM ? err : 0;
 	}
 	return err;
 }
@@ -245,6 +263,8 @@ int checkup(struct run *r, struct ranges *lost)
 	struct ranges bad = {0};
 	int err = stack_walk(r->source, check_layer, r);
 
+	if (!err && r->s.opt.data)
+		err = stack_walk(r->source, check_ciphertext, r);
 	if (!err && !disk->state)
 		err = add_up(r, disk, &bad);
 	if (!err)

@@ -108,6 +108,18 @@ struct layer_ops {
 	 */
 	bool (*structure)(struct layer *l, uint64_t at, char *name, size_t cap, uint64_t *start,
 			  uint64_t *len);
+	/*
+	 * Ciphers: is byte @at of l->below ciphertext of this layer (1), so that it looks random
+	 * and is like no other, or not (0: metadata, never encrypted, a mode that shows patterns)?
+	 * @len: for how many bytes from @at on that holds, at least 1; @off: for 1, where they stand
+	 * in this layer. Answers while the layer is locked, too. May be NULL.
+	 */
+	int (*ciphertext)(struct layer *l, uint64_t at, uint64_t *len, uint64_t *off);
+	/*
+	 * Ciphers that are open: decrypt whole sectors in place as if they lay at @at of l->below,
+	 * which may be outside it. -ENOENT: nothing encrypted lies there. May be NULL.
+	 */
+	int (*decrypt_as)(struct layer *l, uint64_t at, void *buf, size_t len);
 	void (*close)(struct layer *l); /* never fails; @l->below is not ours to close */
 };
 
