@@ -129,7 +129,18 @@ $B/eio_shim.so: tests/lib/eio_shim.c $B/flags
 -include $(LIB_OBJ:.o=.d) $(BIN_OBJ:.o=.d) $(TLIB_OBJ:.o=.d)
 -include $(TEST_SRC:%.c=$B/obj/%.d)
 
-tests: $(TESTS) $B/eio_shim.so
+# Makers of images, linked with the library. For tests, and by hand: fixtures/README.
+FIXTURES = $B/fixtures/mkbitlocker
+$B/fixtures/mkbitlocker: $B/obj/fixtures/bitlocker/mkbitlocker.o \
+		$B/obj/tests/lib/bitlocker_build.o $B/libvdiskck.a
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
+
+fixtures: $(FIXTURES)
+
+-include $B/obj/fixtures/bitlocker/mkbitlocker.d
+
+tests: $(TESTS) $(FIXTURES) $B/eio_shim.so
 
 # Install what is missing first, in a make of its own: headers must be there before compiling.
 check: deps
@@ -169,5 +180,5 @@ clean:
 	rm -rf build
 
 FORCE:
-.PHONY: all bench check clean demo deps fuzz fuzz-programs fuzzers install lint tests uninstall FORCE
+.PHONY: all bench check clean demo deps fixtures fuzz fuzz-programs fuzzers install lint tests uninstall FORCE
 .SECONDARY:
