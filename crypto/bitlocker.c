@@ -41,23 +41,40 @@ static int bitlocker_probe(struct layer *below)
 static int bitlocker_search(struct layer *below)
 {
 	uint64_t off;
+	int slot;
 
-	return fve_search(below, 0, SEARCH, &off) == 1 ? 80 : 0;
+	return fve_search(below, 0, SEARCH, &off, &slot) == 1 ? 80 : 0;
+}
+
+static int copy_rank(const struct fve_copy *c)
+{
+	if (!c->bytes)
+		return 0;
+	if (!c->usable)
+		return 1;
+	return c->verdict == FVE_GOOD ? 4 : c->verdict == FVE_MISPLACED ? 3 : 2;
 }
 
 /*
- * Read the copy that is said to lie at @off into slot @i. A slot that holds metadata keeps it: a
- * second opinion on where a copy lies counts only where the first led nowhere.
+ * Read the copy that is said to lie at @off into slot @i. A second opinion on where a copy lies
+ * counts only where it leads to something better.
  */
 static int copy_read(struct layer *l, int i, uint64_t off)
 {
 	struct bitlocker *b = l->priv;
-	struct fve_copy *c = &b->copy[i];
+	struct fve_copy *c = &b->copy[i], other;
+	int r;
 
-	if (!off || (c->bytes && (c->usable || c->off == off)))
+	if (!off || copy_rank(c) == 4 || (c->bytes && c->off == off))
 		return 0;
-	fve_copy_free(c);
-	return fve_copy_read(l->below, off, c);
+	r = fve_copy_read(l->below, off, &other);
+	if (!r && copy_rank(&other) > copy_rank(c)) {
+		fve_copy_free(c);
+		*c = other;
+	} else {
+		fve_copy_free(&other);
+	}
+	return r;
 }
 
 /* The copy to use: a good one; else one whose datums can be walked. -1: none. */
@@ -65,50 +82,82 @@ static int copy_best(const struct bitlocker *b)
 {
 	int best = -1;
 
-	for (int i = 0; i < FVE_COPIES; i++) {
-		const struct fve_copy *c = &b->copy[i];
-
-		if (!c->bytes || !c->usable)
-			continue;
-		if (c->verdict == FVE_GOOD)
-			return i;
-		if (best < 0 || c->verdict == FVE_MISPLACED)
+	for (int i = 0; i < FVE_COPIES; i++)
+		if (b->copy[i].usable &&
+		    (best < 0 || copy_rank(&b->copy[i]) > copy_rank(&b->copy[best])))
 			best = i;
-	}
 	return best;
+}
+
+/* The copies that copy @i names. */
+static int copies_named(struct layer *l, int i)
+{
+	const struct bitlocker *b = l->priv;
+	struct fve_header h = *fve_copy_header(&b->copy[i]);
+	int r = 0;
+
+	for (int k = 0; !r && k < FVE_COPIES; k++)
+		r = copy_read(l, k, le64(h.copy[k]));
+	return r;
+}
+
+/* Look for blocks by their signature until a good one is known. */
+static int copies_search(struct layer *l)
+{
+	enum { HITS = 64 }; /* of which the damaged ones, and those in a backup, are read in vain */
+	struct bitlocker *b = l->priv;
+	uint64_t off = 0;
+	int r = 0;
+
+	for (int hit = 0; hit < HITS; hit++, off += 512) {
+		int best, slot = 0;
+
+		r = fve_search(l->below, off, l->below->size, &off, &slot);
+		if (r != 1)
+			break;
+		r = copy_read(l, slot, off);
+		best = copy_best(b);
+		if (!r && best >= 0)
+			r = copies_named(l, best);
+		best = copy_best(b);
+		if (r || (best >= 0 && b->copy[best].verdict == FVE_GOOD))
+			break;
+	}
+	return r < 0 ? r : 0;
 }
 
 static int copies_read(struct layer *l)
 {
 	struct bitlocker *b = l->priv;
-	uint64_t off = 0;
 	int r = 0, best;
 
 	for (int i = 0; !r && i < FVE_COPIES; i++)
 		r = copy_read(l, i, b->boot.copy[i]);
-	if (!r && copy_best(b) < 0) {
-		r = fve_search(l->below, 0, l->below->size, &off);
-		if (r == 1)
-			r = copy_read(l, 0, off);
-		b->header_lost = true;
-	}
 	best = copy_best(b);
-	/* Vista's header names one copy only, and a damaged header perhaps none: the rest follow. */
-	if (r >= 0 && best >= 0) {
-		struct fve_header h = *fve_copy_header(&b->copy[best]);
+	b->header_lost = best < 0;
+	/* Vista's header names one copy only, and a damaged one perhaps none: the rest follow. */
+	if (!r && best >= 0)
+		r = copies_named(l, best);
+	best = copy_best(b);
+	if (!r && (best < 0 || (b->copy[best].verdict != FVE_GOOD && !b->boot.copy[1])))
+		r = copies_search(l);
+	b->used = copy_best(b);
+	return r ? r : b->used < 0 ? -EBADMSG : 0;
+}
 
-		/* A block that was found by search stands in slot 0, wherever it belongs. */
-		for (int i = 1; b->header_lost && i < FVE_COPIES; i++)
-			if (le64(h.copy[i]) == b->copy[0].off) {
-				b->copy[i] = b->copy[0];
-				b->copy[0] = (struct fve_copy){0};
-			}
-		for (int i = 0; r >= 0 && i < FVE_COPIES; i++)
-			r = copy_read(l, i, le64(h.copy[i]));
-		best = copy_best(b);
-	}
-	b->used = best;
-	return r < 0 ? r : best < 0 ? -EBADMSG : 0;
+/* What is wrong with a volume header that still leads to the metadata. NULL: nothing. */
+static const char *header_fault(const struct bitlocker *b)
+{
+	const struct fve_header *h = fve_copy_header(&b->copy[b->used]);
+
+	for (int i = 0; i < (b->boot.vista ? 1 : FVE_COPIES); i++)
+		if (b->boot.copy[i] != le64(h->copy[i]))
+			return "it names other places than the metadata does";
+	if (!b->boot.oem)
+		return "its signature is wrong";
+	if (!b->boot.sector)
+		return "its sector size can't be";
+	return NULL;
 }
 
 static void report_copies(struct layer *l)
@@ -121,6 +170,9 @@ static void report_copies(struct layer *l)
 			"the volume header does not name the metadata; found at 0x%" PRIx64
 			" by its signature",
 			u->off);
+	else if (u->verdict == FVE_GOOD && header_fault(b))
+		finding(l, FVE_HEADER_BAD, 0, 512, "the volume header is damaged: %s",
+			header_fault(b));
 	for (int i = 0; i < FVE_COPIES; i++) {
 		const struct fve_copy *c = &b->copy[i];
 		struct fact f = {.at = c->off, .at_len = c->size ? c->size : FVE_BLOCK};
@@ -152,10 +204,15 @@ static void report_copies(struct layer *l)
 
 static int region_add(struct bitlocker *b, uint64_t off, uint64_t len, int kind, uint64_t at)
 {
+	uint64_t sector = b->sector, end;
 	struct fve_region *v;
 
-	if (!len || off + len < off)
+	/* Addresses that are no multiple of the sector size are damage: whole sectors, then. */
+	if (!len || __builtin_add_overflow(off, len, &end) || end > UINT64_MAX - sector)
 		return 0;
+	off &= -sector;
+	at &= -sector;
+	len = ((end + sector - 1) & -sector) - off;
 	v = realloc(b->region, (b->n_regions + 1) * sizeof(*v));
 	if (!v)
 		return -ENOMEM;
@@ -203,8 +260,7 @@ static int regions_of_eow(struct bitlocker *b)
 	int r = 0;
 
 	for (int i = 0; !r && e->region && i < FVE_EOW_COPIES; i++)
-		r = region_add(b, e->off[i], (e->size + b->sector - 1ull) & -(uint64_t)b->sector,
-			       FVE_ZERO, 0);
+		r = region_add(b, e->off[i], e->size, FVE_ZERO, 0);
 	for (size_t i = 0; !r && i < e->n; i++) {
 		r = region_add(b, e->region[i].bitmap, e->region[i].bitmap_len, FVE_ZERO, 0);
 		if (!r && e->region[i].log)
@@ -274,48 +330,108 @@ static bool plaintext_looks_right(struct layer *l)
 	return false;
 }
 
-/* Without its header nothing says how large a sector is: the plaintext does. */
-static int guess_sector(struct layer *l)
+static int set_sector(struct layer *l, uint32_t sector)
 {
 	struct bitlocker *b = l->priv;
 
-	for (b->sector = 512; b->sector <= 4096; b->sector *= 8) {
-		free(b->region);
-		b->region = NULL;
-		b->n_regions = 0;
-		if (regions_make(l))
-			return -ENOMEM;
-		if (plaintext_looks_right(l))
-			break;
+	l->sector = b->sector = sector;
+	free(b->region);
+	b->region = NULL;
+	b->n_regions = 0;
+	return regions_make(l);
+}
+
+/*
+ * With the cipher set up: is the sector size that the volume header states right? The plaintext
+ * tells, when it is a file system's that we know. 1: it looks right, 0: it can't be told, or -errno.
+ */
+static int settle_sector(struct layer *l)
+{
+	struct bitlocker *b = l->priv;
+	uint32_t stated = b->boot.sector, other = b->sector == 512 ? 4096 : 512;
+	int r;
+
+	if (plaintext_looks_right(l))
+		return 1;
+	r = set_sector(l, other);
+	if (!r && plaintext_looks_right(l)) {
+		if (stated)
+			finding(l, FVE_SECTOR_SIZE, 11, 2,
+				"the volume header says sectors of %" PRIu32
+				" bytes, but they have %" PRIu32,
+				stated, other);
+		return 1;
 	}
-	if (b->sector > 4096) {
-		b->sector = 512;
-		finding(l, FVE_SECTOR_SIZE, 0, 512,
-			"the sector size is not known: 512 bytes are assumed");
+	if (!r)
+		r = set_sector(l, stated ? stated : 512);
+	return r;
+}
+
+/* Raw FVEKs have nothing to prove themselves by but what they decrypt. */
+static int unlock_fvek(struct layer *l, const char *volume)
+{
+	struct bitlocker *b = l->priv;
+	const struct key *k = NULL;
+	int r = -ENOKEY;
+
+	while ((k = keys_next(l->s->keys, k, KEY_FVEK, volume, NULL))) {
+		int one = k->len == fve_fvek_len(b->method) ? set_cipher(l, k->data, k->len)
+							    : -EKEYREJECTED;
+
+		if (!one)
+			one = settle_sector(l);
+		if (one == 1)
+			return 0;
+		fve_cipher_close(b);
+		b->open = false;
+		if (one == -ENOMEM)
+			return one;
+		r = -EKEYREJECTED;
 	}
-	l->sector = b->sector;
-	return 0;
+	return r;
 }
 
 static int bitlocker_unlock(struct layer *l)
 {
 	struct bitlocker *b = l->priv;
 	uint8_t fvek[FVE_FVEK_MAX];
+	char volume[GUID_TEXT];
 	size_t len;
-	int r = fve_unlock(l, fvek, &len);
+	int r, raw;
 
+	guid_text_le(fve_copy_dataset(&b->copy[b->used])->id, volume);
+	raw = unlock_fvek(l, volume);
+	if (!raw || raw == -ENOMEM)
+		return raw;
+	r = fve_unlock(l, volume, fvek, &len);
 	if (!r)
 		r = set_cipher(l, fvek, len);
 	prim_wipe(fvek, sizeof(fvek));
-	if (!r && !b->boot.sector) {
-		r = guess_sector(l);
-	} else if (!r && !b->vmk && !plaintext_looks_right(l)) {
-		/* A raw FVEK has nothing to prove itself by but what it decrypts. */
-		fve_cipher_close(b);
-		b->open = false;
-		r = -EKEYREJECTED;
-	}
-	return r;
+	if (r)
+		return r == -ENOKEY ? raw : r;
+	r = settle_sector(l);
+	if (!r && !b->boot.sector)
+		finding(l, FVE_SECTOR_SIZE, 11, 2,
+			"the sector size is not known: 512 bytes are assumed");
+	return r < 0 ? r : 0;
+}
+
+/* Once all is encrypted, the field that holds the watermark holds the volume's size. */
+static void report_truncation(struct layer *l)
+{
+	const struct bitlocker *b = l->priv;
+	const struct fve_copy *u = &b->copy[b->used];
+	uint64_t size = b->state == FVE_ENCRYPTED ? le64(fve_copy_header(u)->state_offset) : 0;
+
+	if (u->verdict == FVE_GOOD && size > l->size)
+		finding_fact(l, FVE_TRUNCATED,
+			     &(struct fact){.at = u->off + 0x10,
+					    .at_len = 8,
+					    .stored = strf("%" PRIu64 " bytes", size),
+					    .expected = strf("%" PRIu64, l->size)},
+			     "the volume has %" PRIu64 " bytes, of which the last %" PRIu64
+			     " are missing",
+			     size, size - l->size);
 }
 
 static int bitlocker_open(struct layer *l)
@@ -338,8 +454,8 @@ static int bitlocker_open(struct layer *l)
 		return r;
 	report_copies(l);
 	h = fve_copy_header(&b->copy[b->used]);
-	if (!b->boot.found)
-		b->boot.sector = 0;
+	if (b->header_lost)
+		b->boot.sector = 0; /* of a header that names nothing, this proves nothing either */
 	b->sector = b->boot.sector ? b->boot.sector : 512;
 	l->sector = b->sector;
 	b->method = le16(fve_copy_dataset(&b->copy[b->used])->method);
@@ -357,6 +473,7 @@ static int bitlocker_open(struct layer *l)
 		b->open = true;
 		return 0;
 	}
+	report_truncation(l);
 	if (!fve_fvek_len(b->method)) {
 		finding_fact(l, FVE_METHOD,
 			     &(struct fact){.at = b->copy[b->used].off + sizeof(*h) + 0x24,
@@ -371,39 +488,69 @@ static int bitlocker_open(struct layer *l)
 
 /* --- reading --- */
 
-enum run_kind { RUN_CIPHER, RUN_PLAIN, RUN_ZERO, RUN_PATCHED };
+enum run_kind {
+	RUN_CIPHER,
+	RUN_PLAIN,
+	RUN_ZERO,
+	RUN_PATCHED,
+	RUN_UNKNOWN, /* encrypted or not: what said so is lost */
+};
 
 struct run {
 	enum run_kind kind;
 	uint64_t at, len; /* where it lies below */
 };
 
+/* Encrypt-on-write: the state of the chunk that holds @at, and of those behind it. */
+static enum run_kind eow_state(const struct fve_eow *e, uint64_t at, uint64_t *len)
+{
+	enum { SCAN = 1 << 16 }; /* bits looked at in one call */
+	const struct fve_eow_region *g;
+	uint64_t bit, end, left;
+	size_t lo = 0, hi = e->n;
+	bool set;
+
+	while (lo < hi) { /* the first region that starts behind @at */
+		size_t mid = (lo + hi) / 2;
+
+		if (e->region[mid].off <= at)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	if (lo < e->n)
+		*len = e->region[lo].off - at;
+	g = lo ? &e->region[lo - 1] : NULL;
+	if (!g || at - g->off >= g->len)
+		return RUN_UNKNOWN;
+	left = g->len - (at - g->off);
+	if (*len > left)
+		*len = left;
+	bit = (at - g->off) / e->chunk;
+	if (!g->bits || bit >= g->n_bits)
+		return RUN_UNKNOWN;
+	set = g->bits[bit / 8] >> bit % 8 & 1;
+	for (end = bit + 1; end < g->n_bits && end - bit < SCAN; end++)
+		if ((g->bits[end / 8] >> end % 8 & 1) != set)
+			break;
+	if (*len > end * e->chunk - (at - g->off))
+		*len = end * e->chunk - (at - g->off);
+	return set ? RUN_CIPHER : RUN_PLAIN;
+}
+
 /* Is the sector at @at stored encrypted, and for how many bytes does that hold? */
 static enum run_kind state_at(const struct bitlocker *b, uint64_t at, uint64_t *len)
 {
-	const struct fve_eow *e = &b->eow;
+	uint64_t watermark = b->watermark & -(uint64_t)b->sector;
 
 	*len = UINT64_MAX - at;
 	if (b->state == FVE_DECRYPTED)
 		return RUN_PLAIN;
-	for (size_t i = 0; b->state != FVE_ENCRYPTED && i < e->n; i++) {
-		const struct fve_eow_region *g = &e->region[i];
-		uint64_t bit, end;
-		bool set;
-
-		if (at < g->off || at - g->off >= g->len || !g->bits)
-			continue;
-		bit = (at - g->off) / e->chunk;
-		set = bit >= g->n_bits || g->bits[bit / 8] >> bit % 8 & 1;
-		for (end = bit + 1; end < g->n_bits; end++)
-			if ((g->bits[end / 8] >> end % 8 & 1) != set)
-				break;
-		*len = end < g->n_bits ? end * e->chunk - (at - g->off) : g->len - (at - g->off);
-		return set ? RUN_CIPHER : RUN_PLAIN;
-	}
-	if (at >= b->watermark)
+	if (b->boot.eow) /* whatever the state: the bitmaps are there as long as they count */
+		return eow_state(&b->eow, at, len);
+	if (at >= watermark)
 		return RUN_PLAIN;
-	*len = b->watermark - at;
+	*len = watermark - at;
 	return RUN_CIPHER;
 }
 
@@ -479,31 +626,72 @@ static void patch(const struct bitlocker *b, uint64_t off, uint8_t *buf, size_t 
 	memcpy(buf, sector, sizeof(sector));
 }
 
+/*
+ * Sectors of which nothing says whether they are encrypted. What has structure as it is stored is
+ * no ciphertext (chance: 1e-15); what gets some by decryption was. The rest, noise both ways, is
+ * given decrypted, and is doubtful.
+ */
+static int read_unknown(const struct bitlocker *b, uint64_t at, uint64_t off, uint8_t *p,
+			size_t len, struct ranges *bad)
+{
+	int r = 0;
+
+	for (size_t i = 0; !r && i < len; i += b->sector) {
+		if (unit_has_structure(p + i, b->sector))
+			continue;
+		r = fve_decrypt(b, at + i, p + i, b->sector);
+		if (!r && !unit_has_structure(p + i, b->sector))
+			r = ranges_add(bad, off + i, b->sector, GRADE_DOUBTFUL, FVE_EOW_BITMAP);
+	}
+	return r;
+}
+
+static int read_run(struct layer *l, const struct run *run, uint64_t off, uint8_t *p, size_t n,
+		    struct ranges *bad)
+{
+	const struct bitlocker *b = l->priv;
+	/* A lost byte costs its AES block; in CBC the next one too; with Elephant the sector. */
+	size_t grain = b->tweak ? b->sector : PRIM_BLOCK, echo = b->iv ? PRIM_BLOCK : 0;
+	size_t from = bad ? bad->n : 0;
+	int r;
+
+	if (run->kind == RUN_ZERO) {
+		memset(p, 0, n);
+		return 0;
+	}
+	r = layer_read_as(l->below, run->at, p, n, off, bad);
+	if (r)
+		return r;
+	switch (run->kind) {
+	case RUN_CIPHER:
+		r = fve_decrypt(b, run->at, p, n);
+		unit_blank(bad, from, off, p, n, grain, echo, b->sector);
+		break;
+	case RUN_UNKNOWN:
+		/* The whole sector: what is left of it tells nothing about its state. */
+		unit_blank(bad, from, off, p, n, b->sector, 0, b->sector);
+		r = read_unknown(b, run->at, off, p, n, bad);
+		break;
+	case RUN_PATCHED: patch(b, off, p, n); break;
+	default: break;
+	}
+	return r;
+}
+
+/* Whole sectors: all that run_at() gives is a multiple of them. */
 static int read_sectors(struct layer *l, uint64_t off, void *buf, size_t len, struct ranges *bad)
 {
 	struct bitlocker *b = l->priv;
 	uint8_t *p = buf;
-	/* A lost byte costs its AES block; in CBC the next one too; with Elephant the sector. */
-	size_t grain = b->tweak ? b->sector : PRIM_BLOCK, echo = b->iv ? PRIM_BLOCK : 0;
 	int r = 0;
 
 	while (!r && len) {
-		size_t from = bad ? bad->n : 0, n;
 		struct run run;
+		size_t n;
 
 		run_at(b, off, &run);
 		n = run.len < len ? (size_t)run.len : len;
-		if (run.kind == RUN_ZERO) {
-			memset(p, 0, n);
-		} else {
-			r = layer_read_as(l->below, run.at, p, n, off, bad);
-			if (!r && run.kind == RUN_CIPHER) {
-				r = fve_decrypt(b, run.at, p, n & ~(size_t)(b->sector - 1));
-				unit_blank(bad, from, off, p, n, grain, echo, b->sector);
-			} else if (!r && run.kind == RUN_PATCHED) {
-				patch(b, off, p, n);
-			}
-		}
+		r = read_run(l, &run, off, p, n, bad);
 		off += n;
 		p += n;
 		len -= n;

@@ -61,11 +61,11 @@ extern const struct layer_ops bitlocker_ops;
 enum { FVE_KEY_LEN = 32, FVE_FVEK_MAX = 64 };
 
 /*
- * fve_unlock() - try all keys of the session on all protectors of all usable copies
- * On success @fvek holds the key of @fvek_len bytes and b->vmk the VMK if one was involved.
- * Returns 0, -ENOKEY, -EKEYREJECTED, or -ENOMEM.
+ * fve_unlock() - try the session's keys on all protectors of all usable copies; no raw FVEK
+ * @volume: its id, as text. On success @fvek holds the key of @fvek_len bytes and b->vmk the VMK if one was involved.
+ * Returns 0, -ENOKEY, -EKEYREJECTED, -EINTR, or -ENOMEM.
  */
-int fve_unlock(struct layer *l, uint8_t fvek[FVE_FVEK_MAX], size_t *fvek_len);
+int fve_unlock(struct layer *l, const char *volume, uint8_t fvek[FVE_FVEK_MAX], size_t *fvek_len);
 /* fve_hash_fits() - does the block's encrypted SHA-256 fit? 1, 0, or -ENOENT: it has none */
 int fve_hash_fits(const struct fve_copy *c, const uint8_t vmk[FVE_KEY_LEN]);
 /* fve_protector_name() - "password", "TPM and PIM" ... of a VMK datum */

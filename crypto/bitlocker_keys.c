@@ -15,6 +15,7 @@ enum {
 	NONCE = 12,
 	MAC = 16,
 	PASSWORD_MAX = 1024, /* bytes of UTF-8; Windows takes 256 characters */
+	STRETCHES = 1024,    /* protectors times keys; a volume has a few protectors */
 	PLAIN_MAX = 256,     /* an unwrapped key datum has 44 to 76 bytes */
 };
 
@@ -259,8 +260,8 @@ out:
 }
 
 /* All protectors of one copy. */
-static int try_copy(struct layer *l, const struct fve_copy *c, const char *volume, uint8_t *fvek,
-		    size_t *len)
+static int try_copy(struct layer *l, const struct fve_copy *c, const char *volume, unsigned *budget,
+		    uint8_t *fvek, size_t *len)
 {
 	struct bitlocker *b = l->priv;
 	struct span rest = c->datums;
@@ -284,59 +285,63 @@ static int try_copy(struct layer *l, const struct fve_copy *c, const char *volum
 				return one;
 		}
 		while ((k = keys_next(l->s->keys, k, kinds, volume, id))) {
+			if (session_stopped(l->s))
+				return -EINTR;
+			r = -EKEYREJECTED;
+			if (!*budget)
+				break;
+			--*budget;
 			one = try_protector(b, d.body, k, fvek, len);
 			if (one != -EKEYREJECTED)
 				return one;
-			r = one;
 		}
 	}
 	return r;
 }
 
-/* Raw keys: a VMK proves itself by the FVEK's MAC; a FVEK only by what it decrypts. */
+/* A raw VMK proves itself by the FVEK's MAC. */
 static int try_raw(struct layer *l, const char *volume, uint8_t *fvek, size_t *len)
 {
-	struct bitlocker *b = l->priv;
-	size_t want = fve_fvek_len(b->method);
 	const struct key *k = NULL;
 	int r = -ENOKEY;
 
 	while ((k = keys_next(l->s->keys, k, KEY_VMK, volume, NULL))) {
-		r = k->len == FVE_KEY_LEN ? try_vmk(b, k->data, fvek, len) : -EKEYREJECTED;
+		r = k->len == FVE_KEY_LEN ? try_vmk(l->priv, k->data, fvek, len) : -EKEYREJECTED;
 		if (!r || r == -ENOMEM)
 			return r;
 		r = -EKEYREJECTED;
 	}
-	k = keys_next(l->s->keys, NULL, KEY_FVEK, volume, NULL);
-	for (; k; k = keys_next(l->s->keys, k, KEY_FVEK, volume, NULL)) {
-		r = -EKEYREJECTED;
-		if (!want || k->len != want)
-			continue;
-		memcpy(fvek, k->data, want);
-		*len = want;
-		return 0;
-	}
 	return r;
 }
 
-int fve_unlock(struct layer *l, uint8_t fvek[FVE_FVEK_MAX], size_t *fvek_len)
+/* Copies whose datums are the same need no second try: each costs a second of stretching. */
+static bool seen_before(const struct bitlocker *b, int i)
+{
+	const struct fve_copy *c = &b->copy[(b->used + i) % FVE_COPIES];
+
+	for (int k = 0; k < i; k++) {
+		const struct fve_copy *o = &b->copy[(b->used + k) % FVE_COPIES];
+
+		if (o->usable && o->datums.len == c->datums.len &&
+		    !memcmp(o->datums.p, c->datums.p, c->datums.len))
+			return true;
+	}
+	return false;
+}
+
+int fve_unlock(struct layer *l, const char *volume, uint8_t fvek[FVE_FVEK_MAX], size_t *fvek_len)
 {
 	struct bitlocker *b = l->priv;
-	char volume[GUID_TEXT];
-	int r, rejected;
+	unsigned budget = STRETCHES;
+	int r = try_raw(l, volume, fvek, fvek_len);
+	bool rejected = r == -EKEYREJECTED;
 
-	guid_text_le(fve_copy_dataset(&b->copy[b->used])->id, volume);
-	r = try_raw(l, volume, fvek, fvek_len);
-	rejected = r == -EKEYREJECTED;
-	/* Copies that are the same need no second try: each costs a second of stretching. */
 	for (int i = 0; (r == -ENOKEY || r == -EKEYREJECTED) && i < FVE_COPIES; i++) {
 		const struct fve_copy *c = &b->copy[(b->used + i) % FVE_COPIES];
-		const struct fve_copy *u = &b->copy[b->used];
 
-		if (!c->usable || (i && c->datums.len == u->datums.len &&
-				   !memcmp(c->datums.p, u->datums.p, u->datums.len)))
+		if (!c->usable || seen_before(b, i))
 			continue;
-		r = try_copy(l, c, volume, fvek, fvek_len);
+		r = try_copy(l, c, volume, &budget, fvek, fvek_len);
 		rejected |= r == -EKEYREJECTED;
 	}
 	return r == -ENOKEY && rejected ? -EKEYREJECTED : r;

@@ -8,6 +8,8 @@
 #include "vdiskck/core/session.h"
 #include "vdiskck/core/sum.h"
 
+enum { SEARCH_STEP = 512 };
+
 static const uint8_t signature[8] = {'-', 'F', 'V', 'E', '-', 'F', 'S', '-'};
 /* GUIDs that Windows' driver looks for in the volume header, as they lie on disk */
 static const uint8_t info_guid[16] = {0x3b, 0xd6, 0x67, 0x49, 0x29, 0x2e, 0xd8, 0x4a,
@@ -142,9 +144,10 @@ void fve_boot_parse(const uint8_t sector[512], struct fve_boot *b)
 	le64_t v;
 
 	*b = (struct fve_boot){0};
-	if (size >= 512 && size <= 4096 && !(size & (size - 1)))
+	if (size == 512 || size == 4096)
 		b->sector = size;
 	b->cluster = b->sector * sector[13];
+	b->oem = !memcmp(sector + 3, signature, 8) || !memcmp(sector + 3, "MSWIN4.1", 8);
 	b->to_go = !memcmp(sector + 3, "MSWIN4.1", 8);
 	b->eow = eow != NULL;
 	if (guid) {
@@ -165,20 +168,40 @@ void fve_boot_parse(const uint8_t sector[512], struct fve_boot *b)
 	}
 }
 
-/* A block says where it lies: a signature that does not is one of another volume, or chance. */
-static bool is_block(uint64_t off, const struct fve_header *h)
+/*
+ * A block says where it lies: a signature that does not is one of another volume, or chance.
+ * Which of the copies it is, or -1.
+ */
+static int block_slot(uint64_t off, const struct fve_header *h)
 {
-	for (int i = 0; i < FVE_COPIES; i++)
+	for (int i = 0; off && i < FVE_COPIES; i++)
 		if (le64(h->copy[i]) == off)
-			return off != 0;
-	return false;
+			return i;
+	return -1;
 }
 
-int fve_search(struct layer *below, uint64_t from, uint64_t limit, uint64_t *off)
+/* The first block in @len bytes at @at; 1 and *off, or 0. */
+static int search_piece(const uint8_t *buf, size_t len, uint64_t at, uint64_t *off, int *slot)
 {
-	enum { PIECE = 1 << 20, STEP = 512 };
+	for (size_t i = 0; i + sizeof(struct fve_header) <= len; i += SEARCH_STEP) {
+		const struct fve_header *h = (const struct fve_header *)(buf + i);
+
+		if (memcmp(h->signature, signature, sizeof(signature)))
+			continue;
+		*slot = block_slot(at + i, h);
+		if (*slot >= 0) {
+			*off = at + i;
+			return 1;
+		}
+	}
+	return 0;
+}
+
+int fve_search(struct layer *below, uint64_t from, uint64_t limit, uint64_t *off, int *slot)
+{
+	enum { PIECE = 1 << 20 };
 	uint8_t *buf = malloc(PIECE);
-	uint64_t at = from & ~(uint64_t)(STEP - 1);
+	uint64_t at = from & ~(uint64_t)(SEARCH_STEP - 1);
 	int r = buf ? 0 : -ENOMEM;
 
 	if (limit > below->size)
@@ -194,20 +217,16 @@ int fve_search(struct layer *below, uint64_t from, uint64_t limit, uint64_t *off
 		if (r)
 			break;
 		if (run.kind != EXTENT_DATA) {
-			at = (run.off + run.len) & ~(uint64_t)(STEP - 1);
-			if (at < run.off + run.len)
-				at += STEP;
+			/* A block can't start in a hole; the step that the hole ends in may. */
+			uint64_t end = (run.off + run.len) & ~(uint64_t)(SEARCH_STEP - 1);
+
+			at = end > at ? end : at + SEARCH_STEP;
 			continue;
 		}
+		session_progress(below->s, "searching for BitLocker metadata", at, limit);
 		r = layer_read(below, at, buf, n, NULL);
-		for (size_t i = 0; !r && i + sizeof(struct fve_header) <= n; i += STEP) {
-			const struct fve_header *h = (const struct fve_header *)(buf + i);
-
-			if (!memcmp(h->signature, signature, 8) && is_block(at + i, h)) {
-				*off = at + i;
-				r = 1;
-			}
-		}
+		if (!r)
+			r = search_piece(buf, n, at, off, slot);
 		at += n;
 	}
 	free(buf);

@@ -153,7 +153,8 @@ struct fve_boot {
 	bool to_go;	 /* BitLocker To Go: the discovery volume's FAT header */
 	bool vista;	 /* no GUID: one block, by cluster number */
 	bool eow;	 /* encrypt-on-write */
-	uint32_t sector; /* bytes; 0: not a number that it could be */
+	bool oem;	 /* has one of the names that BitLocker gives it */
+	uint32_t sector; /* bytes, 512 or 4096; 0: not a number that it could be */
 	uint32_t cluster;
 	uint64_t copy[FVE_COPIES];
 	uint64_t eow_off[FVE_EOW_COPIES];
@@ -163,9 +164,9 @@ void fve_boot_parse(const uint8_t sector[512], struct fve_boot *b);
 
 /*
  * fve_search() - find a block by its signature, from @from on, at multiples of 512
- * A hit states its own address. Returns 1 and *off, 0: none, or
- * -errno (-EINTR when stopped). @limit: where to stop looking.
+ * A hit states its own address. @limit: where to stop looking. Returns 1, *off, and in *slot which
+ * of the copies it says that it is; 0: none; or -errno (-EINTR when stopped).
  */
-int fve_search(struct layer *below, uint64_t from, uint64_t limit, uint64_t *off);
+int fve_search(struct layer *below, uint64_t from, uint64_t limit, uint64_t *off, int *slot);
 
 #endif

@@ -79,6 +79,7 @@ static const struct eow_record *record_at(struct span s, uint32_t off)
 
 static int bitmap_read(struct layer *l, uint64_t off, struct fve_eow_region *g, size_t *budget)
 {
+	const struct bitlocker *b = l->priv;
 	const struct eow_record *a, *c;
 	struct eow_bitmap h;
 	struct span s = {.addr = off};
@@ -90,10 +91,10 @@ static int bitmap_read(struct layer *l, uint64_t off, struct fve_eow_region *g, 
 	g->bitmap = off;
 	s.len = le32(h.size);
 	if (memcmp(h.signature, "FVE-EOWBM", 10) || s.len < sizeof(h) || s.len > *budget ||
-	    !range_inside(off, s.len, l->below->size)) {
+	    !range_inside(off, s.len, l->below->size) || le64(h.region_off) % b->sector) {
 		finding(l, FVE_EOW_BITMAP, off, sizeof(h),
 			"no encrypt-on-write bitmap at 0x%" PRIx64
-			": its part of the volume is taken as encrypted",
+			": what is encrypted in its part of the volume is guessed",
 			off);
 		return 0;
 	}
@@ -121,7 +122,7 @@ static int bitmap_read(struct layer *l, uint64_t off, struct fve_eow_region *g, 
 	} else if (!r) {
 		finding(l, FVE_EOW_BITMAP, off, s.len,
 			"both records of the encrypt-on-write bitmap at 0x%" PRIx64
-			" are damaged: its part of the volume is taken as encrypted",
+			" are damaged: what is encrypted in its part of the volume is guessed",
 			off);
 	}
 	free(buf);
@@ -135,13 +136,14 @@ static int region_cmp(const void *a, const void *b)
 	return x->off < y->off ? -1 : x->off > y->off;
 }
 
-/* Does the block in @buf, as long as one can be, hold together? */
-static bool info_good(const uint8_t buf[UINT16_MAX])
+/* Does the block in @buf, as long as one can be, hold together? Chunks are whole sectors. */
+static bool info_good(const struct bitlocker *b, const uint8_t buf[UINT16_MAX])
 {
 	const struct eow_header *h = (const struct eow_header *)buf;
 
 	return !memcmp(h->signature, "FVE-EOW", 8) && le16(h->size) >= sizeof(*h) &&
-	       crc_without(buf, le16(h->size), 0x24) == le32(h->crc32) && le32(h->chunk);
+	       crc_without(buf, le16(h->size), 0x24) == le32(h->crc32) && le32(h->chunk) &&
+	       le32(h->chunk) % b->sector == 0;
 }
 
 static int info_take(struct layer *l, struct span s)
@@ -181,13 +183,21 @@ int fve_eow_read(struct layer *l)
 		r = layer_read(l->below, off, buf, UINT16_MAX, NULL);
 		if (r)
 			break;
-		if (!info_good(buf))
+		if (!info_good(b, buf))
 			finding(l, FVE_EOW_INFO, off, sizeof(struct eow_header),
 				"encrypt-on-write information %d at 0x%" PRIx64 " is damaged",
 				i + 1, off);
 		else if (!b->eow.region)
 			r = info_take(l, (struct span){buf, UINT16_MAX, off});
 	}
+	if (!r && !b->eow.region)
+		finding_fact(l, FVE_EOW_BITMAP,
+			     &(struct fact){.at = b->eow.off[0],
+					    .at_len = sizeof(struct eow_header),
+					    .len = l->size,
+					    .doubtful = true},
+			     "both blocks of encrypt-on-write information are lost: what is "
+			     "encrypted is guessed, sector by sector");
 	free(buf);
 	return r;
 }

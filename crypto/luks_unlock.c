@@ -8,6 +8,7 @@
 
 #include "crypto/keys.h"
 #include "crypto/luks.h"
+#include "crypto/unit.h"
 #include "vdiskck/core/endian.h"
 #include "vdiskck/core/session.h"
 
@@ -215,21 +216,8 @@ int luks_unlock(struct layer *l)
 	return u->open ? 0 : tried ? -EKEYREJECTED : -ENOKEY;
 }
 
-/* chi² of 512 bytes against uniform, 255 degrees of freedom; see EVIDENCE 3.1 for the bound */
-static unsigned chi2(const uint8_t *p)
-{
-	unsigned count[256] = {0}, sum = 0;
-
-	for (int i = 0; i < 512; i++)
-		count[p[i]]++;
-	for (int i = 0; i < 256; i++)
-		sum += (count[i] - 2) * (count[i] - 2);
-	return sum / 2;
-}
-
 int luks_check_slots(struct layer *l)
 {
-	enum { CHI2_ALARM = 512 };
 	struct luks *u = l->priv;
 	uint8_t sector[512];
 	int r = 0;
@@ -242,7 +230,7 @@ int luks_check_slots(struct layer *l)
 			continue; /* what a key has opened is good, whatever it looks like */
 		for (uint64_t k = 0; !r && k < n; k++) {
 			r = layer_read(u->meta, s->off + 512 * k, sector, sizeof(sector), NULL);
-			if (!r && chi2(sector) > CHI2_ALARM && !bad++)
+			if (!r && unit_has_structure(sector, sizeof(sector)) && !bad++)
 				first = k;
 		}
 		session_checked(l->s, 512 * n);

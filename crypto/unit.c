@@ -73,3 +73,25 @@ void unit_blank(struct ranges *bad, size_t from, uint64_t off, void *buf, size_t
 		r->len = end - start;
 	}
 }
+
+/* chi² of 512 bytes against uniform, 255 degrees of freedom */
+static unsigned chi2(const uint8_t *p)
+{
+	unsigned count[256] = {0}, sum = 0;
+
+	for (int i = 0; i < 512; i++)
+		count[p[i]]++;
+	for (int i = 0; i < 256; i++)
+		sum += (count[i] - 2) * (count[i] - 2);
+	return sum / 2;
+}
+
+bool unit_has_structure(const uint8_t *p, size_t len)
+{
+	enum { ALARM = 512 };
+
+	for (size_t i = 0; i + 512 <= len; i += 512)
+		if (chi2(p + i) > ALARM)
+			return true;
+	return false;
+}

@@ -142,7 +142,8 @@ int stack_discover(struct layer *below)
 	}
 	if (forced(below))
 		c[n++] = (struct candidate){forced(below), 100};
-	for (int search = 0; !n && search < 2; search++) {
+	/* A weak probe, that only says "a disk without a table", is no reason not to search. */
+	for (int search = 0; search < 2 && (!n || c[0].score < CERTAIN); search++) {
 		struct signature known;
 
 		/* A search reads up to 96 MiB: not where a file system that we don't read begins. */

@@ -67,24 +67,36 @@ static const struct volume {
 	 .recovery = "607552-529496-550902-707531-545787-248358-370216-060401"},
 	{.name = "dissect-aes-xts_256.bin.gz",
 	 .sha256 = "b8c012482b9e8219db651d2414a7685fca9a7fff94e45575145883f19be6e4ff",
-	 .password = "password12!@"},
+	 .password = "password12!@",
+	 .wrong = FVE_TRUNCATED,
+	 .findings = 1},
 	{.name = "dissect-aes_128.bin.gz",
 	 .sha256 = "d90b6e46f837d9b2f25c7ebca4cf42d6c17dbd08fc7f2ef1a8aed7d149becf75",
-	 .password = "password12!@"},
+	 .password = "password12!@",
+	 .wrong = FVE_TRUNCATED,
+	 .findings = 1},
 	{.name = "dissect-aes_128_diffuser.bin.gz",
 	 .sha256 = "68c7bbbe5dc6c96538472fe13220875ac4d212a6a62da07117a9f51cb639e645",
 	 .len = 4 << 20,
-	 .password = "password12!@"},
+	 .password = "password12!@",
+	 .wrong = FVE_TRUNCATED,
+	 .findings = 1},
 	{.name = "dissect-aes_256.bin.gz",
 	 .sha256 = "c0b7b3e40e55b02e84432a93c95256a2a19438848fe65c66627b0c32056aff5a",
-	 .password = "password12!@"},
+	 .password = "password12!@",
+	 .wrong = FVE_TRUNCATED,
+	 .findings = 1},
 	{.name = "dissect-decrypted.bin.gz",
 	 .sha256 = "b3f17a20397b06aa2030da90398cb5e02b5138e96bfe63316c0f863a66282b82"},
 	{.name = "dissect-startup_key.bin.gz",
 	 .sha256 = "2b03452675750d10795cdb2048ee9a501f6475347e4bceb0cb2960b88453af48",
-	 .bek = "dissect-startup_key.bek"},
+	 .bek = "dissect-startup_key.bek",
+	 .wrong = FVE_TRUNCATED,
+	 .findings = 1},
 	{.name = "dissect-suspended.bin.gz",
-	 .sha256 = "d421f4a2ec130af8b7b8abcdeade66dac0d4d552dead0994aafd8c6e3e74fe79"},
+	 .sha256 = "d421f4a2ec130af8b7b8abcdeade66dac0d4d552dead0994aafd8c6e3e74fe79",
+	 .wrong = FVE_TRUNCATED,
+	 .findings = 1},
 	{.name = "dissect-vista.bin.gz",
 	 .sha256 = "dbe79012159ecff65fb5fc3e2f0855ed56a0762c1b1dade6ab8cee31687852a7",
 	 .recovery = "517506-503998-044583-576191-587004-635965-501270-087802",
@@ -263,6 +275,32 @@ static void plaintext_is_the_truth_by_every_key(void **state)
 	image_free(img);
 }
 
+/*
+ * Encrypt-on-write, of which whoever made the image kept neither bitmaps nor their information:
+ * the moved boot sector is in plaintext, which only its looks tell. (dissect.fve decrypts it.)
+ */
+static void encrypt_on_write_without_its_bitmaps_is_read_by_looks(void **state)
+{
+	static const char recovery[] = "685839-373538-494868-036223-326590-515064-328416-685102";
+	struct image *img = unpack("cryptsetup-bitlk-aes-xts-128-eow.img.xz", 0);
+	uint8_t boot[512];
+
+	(void)state;
+	image_key(img, KEY_RECOVERY, recovery, strlen(recovery));
+	image_open(img, &bitlocker_ops);
+	assert_int_equal(img->err, 0);
+	image_no_keys(img);
+	image_key(img, KEY_PASSPHRASE, "anaconda", 8);
+	image_check(img, &bitlocker_ops);
+	assert_int_equal(img->err, 0);
+	assert_finding(img, FVE_EOW_BITMAP, 0x21b7000);
+	assert_finding(img, FVE_EOW_INFO, 0x31ab000);
+	assert_readable(img, 0, img->top->size);
+	layer_read(img->top, 0, boot, sizeof(boot), NULL);
+	assert_memory_equal(boot + 3, "NTFS    ", 8);
+	image_free(img);
+}
+
 static void wrong_keys_are_rejected(void **state)
 {
 	struct image *img = unpack("cryptsetup-bitlk-aes-xts-128.img.xz", 0);
@@ -305,7 +343,7 @@ static int clean_up(void **state)
 
 int main(void)
 {
-	struct CMUnitTest tests[VOLUMES + 2];
+	struct CMUnitTest tests[VOLUMES + 3];
 
 	for (int i = 0; i < VOLUMES; i++)
 		tests[i] = (struct CMUnitTest){.name = volumes[i].name,
@@ -314,5 +352,7 @@ int main(void)
 	tests[VOLUMES] = (struct CMUnitTest)cmocka_unit_test(wrong_keys_are_rejected);
 	tests[VOLUMES + 1] =
 		(struct CMUnitTest)cmocka_unit_test(the_startup_key_of_another_volume_is_rejected);
+	tests[VOLUMES + 2] = (struct CMUnitTest)cmocka_unit_test(
+		encrypt_on_write_without_its_bitmaps_is_read_by_looks);
 	return cmocka_run_group_tests(tests, NULL, clean_up);
 }

@@ -74,7 +74,15 @@ static bool is_zero(const uint8_t *p, size_t len)
 	return true;
 }
 
-/* Room for @need bytes, from @from on or before it; it is marked with 0xff for now. 0: none. */
+static bool is_taken(const struct bitlocker_build *b, uint64_t at, uint64_t need)
+{
+	for (size_t i = 0; i < b->n_taken; i++)
+		if (at < b->taken[i][1] && b->taken[i][0] < at + need)
+			return true;
+	return false;
+}
+
+/* Room for @need bytes, from @from on or before it. 0: none. */
 static uint64_t take_room(struct bitlocker_build *b, uint64_t from, uint64_t need)
 {
 	need = (need + BLOCK_ALIGN - 1) & ~(uint64_t)(BLOCK_ALIGN - 1);
@@ -83,8 +91,9 @@ static uint64_t take_room(struct bitlocker_build *b, uint64_t from, uint64_t nee
 		uint64_t at = pass ? MOVED : from, end = pass ? from : b->len;
 
 		for (; at + need <= b->len && at < end; at += BLOCK_ALIGN)
-			if (is_zero(b->vol + at, need)) {
-				memset(b->vol + at, 0xff, need);
+			if (!is_taken(b, at, need) && is_zero(b->vol + at, need)) {
+				b->taken[b->n_taken][0] = at;
+				b->taken[b->n_taken++][1] = at + need;
 				return at;
 			}
 	}
@@ -443,14 +452,11 @@ static void seal(uint8_t *p, size_t len, size_t field)
 void bitlocker_build_seal_eow(struct bitlocker_build *b)
 {
 	uint8_t *m = b->vol + b->eow_bitmap;
-	const le32_t *size;
 
 	for (int i = 0; i < FVE_EOW_COPIES; i++)
 		seal(b->vol + b->eow[i], b->eow_size, 0x24);
-	for (int i = 0; i < 2; i++) {
-		size = (const le32_t *)(m + b->eow_record[i] + 0x0c);
-		seal(m + b->eow_record[i], le32(*size), 0x20);
-	}
+	for (int i = 0; i < 2; i++)
+		seal(m + b->eow_record[i], b->eow_record[1] - b->eow_record[0], 0x20);
 	seal(m, b->eow_record[0], 0x38);
 }
 

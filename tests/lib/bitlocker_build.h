@@ -45,6 +45,8 @@ struct bitlocker_build {
 	size_t fvek_len;
 	uint8_t bek[156];
 	char bek_name[48];
+	uint64_t taken[8][2]; /* places of metadata: from, to */
+	size_t n_taken;
 	unsigned random; /* how much was taken from @seed */
 };
 
