@@ -301,6 +301,42 @@ int prim_pbkdf2(enum prim_hash h, const void *pass, size_t pass_len, const void 
 				   iterations, out_len, out));
 }
 
+int prim_pbkdf2_blocks(enum prim_hash h, const void *pass, size_t pass_len, const void *salt,
+		       size_t salt_len, uint64_t iterations, uint32_t first, uint32_t n,
+		       uint8_t *out, bool (*stop)(void *arg), void *arg)
+{
+	size_t len = prim_hash_len(h);
+	gcry_md_hd_t md;
+	int e = err(gcry_md_open(&md, hashes[h].md, GCRY_MD_FLAG_HMAC | GCRY_MD_FLAG_SECURE));
+
+	if (e)
+		return e;
+	e = err(gcry_md_setkey(md, pass, pass_len));
+	for (uint32_t i = 0; !e && i < n; i++, out += len) {
+		uint8_t u[PRIM_HASH_MAX], number[4];
+		uint32_t be = __builtin_bswap32(first + i);
+
+		memcpy(number, &be, sizeof(number));
+		gcry_md_reset(md);
+		gcry_md_write(md, salt, salt_len);
+		gcry_md_write(md, number, sizeof(number));
+		memcpy(u, gcry_md_read(md, 0), len);
+		memcpy(out, u, len);
+		for (uint64_t k = 1; !e && k < iterations; k++) {
+			gcry_md_reset(md); /* back to where the key is already hashed */
+			gcry_md_write(md, u, len);
+			memcpy(u, gcry_md_read(md, 0), len);
+			for (size_t b = 0; b < len; b++)
+				out[b] ^= u[b];
+			if (!(k & 4095) && stop(arg))
+				e = -EINTR;
+		}
+		prim_wipe(u, sizeof(u));
+	}
+	gcry_md_close(md);
+	return e;
+}
+
 struct lane {
 	pthread_t thread;
 	gcry_kdf_job_fn_t fn;

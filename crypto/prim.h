@@ -63,6 +63,14 @@ void prim_mac_close(struct prim_mac *m);
 /* Key derivation. 0, -ENOMEM, or -EINVAL for parameters that libgcrypt refuses. */
 int prim_pbkdf2(enum prim_hash h, const void *pass, size_t pass_len, const void *salt,
 		size_t salt_len, uint64_t iterations, void *out, size_t out_len);
+/*
+ * prim_pbkdf2_blocks() - blocks [first, first + n) of the same, each of prim_hash_len() bytes,
+ * counted from 1: for who needs the first ones soon, or all of them by several threads
+ * @stop: asked some hundred times a second; true: give up with -EINTR
+ */
+int prim_pbkdf2_blocks(enum prim_hash h, const void *pass, size_t pass_len, const void *salt,
+		       size_t salt_len, uint64_t iterations, uint32_t first, uint32_t n,
+		       uint8_t *out, bool (*stop)(void *arg), void *arg);
 enum prim_argon2 { PRIM_ARGON2I, PRIM_ARGON2ID };
 /* @memory in KiB; @parallel lanes, each on a thread of its own (RFC 9106) */
 int prim_argon2(enum prim_argon2 kind, const void *pass, size_t pass_len, const void *salt,

@@ -59,7 +59,8 @@ enum tcrypt_place {
 enum tcrypt_mode { TCRYPT_XTS, TCRYPT_LRW, TCRYPT_CBC };
 
 /*
- * A cascade: ciphers in the order of encryption. Of the key material, XTS takes all first keys,
+ * A cascade: ciphers in the order of encryption; its name is the program's, which names the last one
+ * first. Of the key material, XTS takes all first keys,
  * then all tweak keys; LRW and CBC keep 32 bytes for tweak, IV and whitening, then the keys.
  */
 struct tcrypt_alg {
@@ -73,6 +74,9 @@ extern const struct tcrypt_alg tcrypt_algs[];
 extern const size_t tcrypt_n_algs;
 const char *tcrypt_mode_name(enum tcrypt_mode mode);
 unsigned tcrypt_alg_parts(const struct tcrypt_alg *a);
+
+/* tcrypt_alg_need() - bytes of key material that it takes */
+size_t tcrypt_alg_need(const struct tcrypt_alg *a);
 
 struct tcrypt_cipher;
 /*

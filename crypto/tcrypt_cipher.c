@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "crypto/kuznyechik.h"
 #include "crypto/tcrypt.h"
 #include "vdiskck/core/sum.h"
 
@@ -24,18 +25,23 @@ const struct tcrypt_alg tcrypt_algs[] = {
 	ALL_MODES("aes", "aes"),
 	ALL_MODES("serpent", "serpent"),
 	ALL_MODES("twofish", "twofish"),
-	ALL_MODES("twofish-aes", "twofish", "aes"),
-	ALL_MODES("serpent-twofish-aes", "serpent", "twofish", "aes"),
-	ALL_MODES("aes-serpent", "aes", "serpent"),
-	ALL_MODES("aes-twofish-serpent", "aes", "twofish", "serpent"),
-	ALL_MODES("serpent-twofish", "serpent", "twofish"),
+	ALL_MODES("aes-twofish", "twofish", "aes"),
+	ALL_MODES("aes-twofish-serpent", "serpent", "twofish", "aes"),
+	ALL_MODES("serpent-aes", "aes", "serpent"),
+	ALL_MODES("serpent-twofish-aes", "aes", "twofish", "serpent"),
+	ALL_MODES("twofish-serpent", "serpent", "twofish"),
 	{"camellia", TCRYPT_XTS, false, {"camellia"}},
-	{"serpent-camellia", TCRYPT_XTS, false, {"serpent", "camellia"}},
+	{"camellia-serpent", TCRYPT_XTS, false, {"serpent", "camellia"}},
+	{"kuznyechik", TCRYPT_XTS, false, {"kuznyechik"}},
+	{"camellia-kuznyechik", TCRYPT_XTS, false, {"kuznyechik", "camellia"}},
+	{"kuznyechik-twofish", TCRYPT_XTS, false, {"twofish", "kuznyechik"}},
+	{"kuznyechik-aes", TCRYPT_XTS, false, {"aes", "kuznyechik"}},
+	{"kuznyechik-serpent-camellia", TCRYPT_XTS, false, {"camellia", "serpent", "kuznyechik"}},
 	{"cast5", TCRYPT_CBC, false, {"cast5"}},
 	{"des3", TCRYPT_CBC, false, {"des3"}},
 	{"blowfish", TCRYPT_CBC, false, {"blowfish"}},
-	{"blowfish-aes", TCRYPT_CBC, true, {"blowfish", "aes"}},
-	{"serpent-blowfish-aes", TCRYPT_CBC, true, {"serpent", "blowfish", "aes"}},
+	{"aes-blowfish", TCRYPT_CBC, true, {"blowfish", "aes"}},
+	{"aes-blowfish-serpent", TCRYPT_CBC, true, {"serpent", "blowfish", "aes"}},
 };
 const size_t tcrypt_n_algs = sizeof(tcrypt_algs) / sizeof(*tcrypt_algs);
 
@@ -61,6 +67,17 @@ static size_t key_len(const char *cipher)
 					     : 32;
 }
 
+size_t tcrypt_alg_need(const struct tcrypt_alg *a)
+{
+	size_t need = SPARE;
+
+	if (a->mode == TCRYPT_XTS)
+		return 64 * tcrypt_alg_parts(a);
+	for (unsigned i = 0; i < tcrypt_alg_parts(a); i++)
+		need += key_len(a->part[i]);
+	return need;
+}
+
 struct num128 {
 	uint64_t hi, lo;
 };
@@ -68,7 +85,8 @@ struct num128 {
 struct tcrypt_cipher {
 	const struct tcrypt_alg *alg;
 	unsigned n;
-	struct prim_cipher *part[TCRYPT_PARTS];
+	struct prim_cipher *part[TCRYPT_PARTS]; /* NULL: Kuznyechik */
+	struct kuznyechik data[TCRYPT_PARTS], tweak[TCRYPT_PARTS];
 	bool swap[TCRYPT_PARTS]; /* Blowfish: TrueCrypt's words are little-endian */
 	uint8_t spare[SPARE];
 	/* LRW: the tweak key times x^j, and the sums of the first j + 1 of these. */
@@ -121,6 +139,11 @@ int tcrypt_cipher_open(struct tcrypt_cipher **out, const struct tcrypt_alg *a, c
 		if (a->mode == TCRYPT_XTS) {
 			memcpy(pair, key + 32 * i, 32);
 			memcpy(pair + 32, key + 32 * (c->n + i), 32);
+			if (!strcmp(a->part[i], "kuznyechik")) {
+				kuznyechik_key(&c->data[i], pair);
+				kuznyechik_key(&c->tweak[i], pair + 32);
+				continue;
+			}
 			r = prim_cipher_open(&c->part[i], a->part[i], PRIM_XTS, pair, 64);
 		} else {
 			r = prim_cipher_open(&c->part[i], a->part[i], PRIM_ECB, k,
@@ -272,8 +295,8 @@ static int begin(struct tcrypt_cipher *c, struct prim_handle **h)
 	int r = 0;
 
 	for (unsigned i = 0; i < c->n; i++) {
-		h[i] = prim_begin(c->part[i]);
-		if (!h[i])
+		h[i] = c->part[i] ? prim_begin(c->part[i]) : NULL;
+		if (!h[i] && c->part[i])
 			r = -ENOMEM;
 	}
 	return r;
@@ -282,7 +305,28 @@ static int begin(struct tcrypt_cipher *c, struct prim_handle **h)
 static void end(struct tcrypt_cipher *c, struct prim_handle **h)
 {
 	for (unsigned i = 0; i < c->n; i++)
-		prim_end(c->part[i], h[i]);
+		if (c->part[i])
+			prim_end(c->part[i], h[i]);
+}
+
+/* XTS (IEEE 1619): what prim.c has for the other ciphers. */
+static void xts_kuznyechik(const struct tcrypt_cipher *c, unsigned i, uint64_t unit, uint8_t *p,
+			   size_t len, size_t step)
+{
+	for (size_t at = 0; at < len; at += step, unit++) {
+		le64_t tweak[2] = {to_le64(unit), to_le64(0)};
+
+		kuznyechik_encrypt(&c->tweak[i], (uint8_t *)tweak);
+		for (size_t b = at; b < at + step; b += PRIM_BLOCK) {
+			uint64_t lo = le64(tweak[0]), hi = le64(tweak[1]);
+
+			exclusive_or(p + b, (const uint8_t *)tweak, PRIM_BLOCK);
+			kuznyechik_decrypt(&c->data[i], p + b);
+			exclusive_or(p + b, (const uint8_t *)tweak, PRIM_BLOCK);
+			tweak[0] = to_le64(lo << 1 ^ (hi >> 63 ? 0x87 : 0));
+			tweak[1] = to_le64(hi << 1 | lo >> 63);
+		}
+	}
 }
 
 static void xts(struct tcrypt_cipher *c, struct prim_handle **h, uint64_t unit, uint8_t *p,
@@ -293,6 +337,10 @@ static void xts(struct tcrypt_cipher *c, struct prim_handle **h, uint64_t unit, 
 
 	memcpy(iv, number.b, sizeof(number));
 	for (unsigned i = c->n; i-- > 0;) {
+		if (!c->part[i]) {
+			xts_kuznyechik(c, i, unit, p, len, step);
+			continue;
+		}
 		prim_iv(c->part[i], h[i], iv);
 		for (size_t at = 0; at < len; at += step)
 			prim_decrypt(h[i], p + at, step);

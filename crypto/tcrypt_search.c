@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -73,10 +74,21 @@ struct search {
 	size_t n, done;
 	const struct tcrypt_header *header; /* as stored, by place */
 	struct tcrypt_hit *hit;
-	size_t found;	      /* index of the job that *hit is from */
+	atomic_size_t found;  /* index of the job that *hit is from; SIZE_MAX: none yet */
 	bool no_memory;	      /* a KDF did not get what it needs */
 	pthread_mutex_t lock; /* of all that changes */
 	pthread_mutex_t one;  /* held for Argon2: one at a time, it takes up to 1 GiB */
+};
+
+/* One job at work. */
+struct trial {
+	struct search *s;
+	size_t index;
+	const struct job *job;
+	const struct kdf *kdf;
+	const struct candidate *c;
+	uint8_t *key; /* secret: what is derived so far */
+	size_t have;
 };
 
 uint64_t tcrypt_place_off(enum tcrypt_place p, uint64_t size)
@@ -229,21 +241,49 @@ static const char *kdf_text(const struct kdf *k)
 	return k->hash < 0 ? "Argon2id" : text[k->hash];
 }
 
-static int derive(struct search *s, const struct kdf *k, uint32_t pim, const struct candidate *c,
-		  const uint8_t *salt, uint8_t *key)
+/* Somebody wants an end, or a job before this one has found the header. */
+static bool not_needed(void *arg)
 {
-	uint32_t memory, passes = kdf_cost(k, pim, &memory);
+	const struct trial *t = arg;
+
+	return session_stopped(t->s->l->s) || atomic_load(&t->s->found) < t->index;
+}
+
+static int derive_argon2(struct trial *t, const uint8_t *salt)
+{
+	struct search *s = t->s;
+	uint32_t memory, passes = kdf_cost(t->kdf, t->job->pim, &memory);
 	int r;
 
-	if (k->hash >= 0)
-		return prim_pbkdf2((enum prim_hash)k->hash, c->text, c->len, salt, TCRYPT_SALT,
-				   passes, key, TCRYPT_DERIVED);
 	pthread_mutex_lock(&s->one);
-	r = prim_argon2(PRIM_ARGON2ID, c->text, c->len, salt, TCRYPT_SALT, passes, memory, 1, key,
-			TCRYPT_DERIVED);
+	r = not_needed(t) ? -EINTR
+			  : prim_argon2(PRIM_ARGON2ID, t->c->text, t->c->len, salt, TCRYPT_SALT,
+					passes, memory, 1, t->key, TCRYPT_DERIVED);
 	if (r == -ENOMEM)
 		s->no_memory = true;
 	pthread_mutex_unlock(&s->one);
+	t->have = TCRYPT_DERIVED;
+	return r;
+}
+
+/* At least @want bytes of the key: what single ciphers need is a third of all. */
+static int derive(struct trial *t, const uint8_t *salt, size_t want)
+{
+	uint32_t memory, passes = kdf_cost(t->kdf, t->job->pim, &memory);
+	size_t len, done, n;
+	int r;
+
+	if (t->have >= want)
+		return 0;
+	if (t->kdf->hash < 0)
+		return derive_argon2(t, salt);
+	len = prim_hash_len((enum prim_hash)t->kdf->hash);
+	done = t->have / len;
+	n = (want + len - 1) / len - done;
+	r = prim_pbkdf2_blocks((enum prim_hash)t->kdf->hash, t->c->text, t->c->len, salt,
+			       TCRYPT_SALT, passes, (uint32_t)done + 1, (uint32_t)n,
+			       t->key + t->have, not_needed, t);
+	t->have += n * len;
 	return r;
 }
 
@@ -263,60 +303,75 @@ static bool header_holds(const struct tcrypt_header *h, bool vera, struct tcrypt
 	return hit->keys_ok || (hit->crc_ok && be16(h->version) >= 4);
 }
 
-/* Try every cipher with the derived @key. 1: it opens, hit->h and what is known are set. */
-static int try_ciphers(const struct tcrypt_header *stored, const uint8_t *key, bool vera,
-		       struct tcrypt_hit *hit)
+/* Try one cipher with the derived key. 1: it opens, *@h is the header. */
+static int try_cipher(const struct trial *t, const struct tcrypt_alg *a,
+		      const struct tcrypt_header *stored, struct tcrypt_header *h,
+		      struct tcrypt_hit *hit)
+{
+	struct tcrypt_cipher *c;
+	int r = tcrypt_cipher_open(&c, a, t->key);
+
+	if (r == -EOPNOTSUPP || r == -EINVAL)
+		return 0; /* a weak key of 3DES, or a library without the cipher */
+	if (r)
+		return r;
+	memcpy(h, stored, sizeof(*h));
+	r = tcrypt_decrypt_header(c, (uint8_t *)h + TCRYPT_SALT);
+	tcrypt_cipher_close(c);
+	return r ? r : header_holds(h, t->kdf->use != USE_TRUECRYPT, hit);
+}
+
+/* Ciphers that need little of the key first. 1: one opens, hit->h and hit->alg are set. */
+static int try_ciphers(struct trial *t, const struct tcrypt_header *stored, struct tcrypt_hit *hit)
 {
 	struct tcrypt_header *h = prim_secret(sizeof(*h));
 	int r = h ? 0 : -ENOMEM;
 
-	for (size_t i = 0; !r && i < tcrypt_n_algs; i++) {
-		const struct tcrypt_alg *a = &tcrypt_algs[i];
-		struct tcrypt_cipher *c;
+	for (size_t want = 64; !r && want <= TCRYPT_DERIVED; want += 64) {
+		r = derive(t, stored->salt, want);
+		for (size_t i = 0; !r && i < tcrypt_n_algs; i++) {
+			const struct tcrypt_alg *a = &tcrypt_algs[i];
+			size_t need = tcrypt_alg_need(a);
 
-		if (vera && a->mode != TCRYPT_XTS)
-			continue;
-		r = tcrypt_cipher_open(&c, a, key);
-		if (r == -EOPNOTSUPP || r == -EINVAL) {
-			r = 0; /* a weak key of 3DES, or a library without the cipher */
-			continue;
-		}
-		if (r)
-			break;
-		memcpy(h, stored, sizeof(*h));
-		r = tcrypt_decrypt_header(c, (uint8_t *)h + TCRYPT_SALT);
-		tcrypt_cipher_close(c);
-		if (!r && header_holds(h, vera, hit)) {
+			if (need > want || need + 64 <= want ||
+			    (t->kdf->use != USE_TRUECRYPT && a->mode != TCRYPT_XTS))
+				continue;
+			r = try_cipher(t, a, stored, h, hit);
 			hit->alg = a;
-			hit->h = h;
-			return 1;
 		}
 	}
-	prim_secret_free(h);
+	if (r == 1)
+		hit->h = h;
+	else
+		prim_secret_free(h);
 	return r;
 }
 
-static int try_header(struct search *s, const struct job *j, const struct tcrypt_header *stored,
-		      struct tcrypt_hit *hit)
+static int try_header(struct search *s, size_t index, const struct job *j,
+		      const struct tcrypt_header *stored, struct tcrypt_hit *hit)
 {
-	const struct kdf *k = &kdfs[j->kdf];
-	uint8_t *key = prim_secret(TCRYPT_DERIVED);
-	int r = key ? derive(s, k, j->pim, &s->c.v[j->candidate], stored->salt, key) : -ENOMEM;
+	struct trial t = {.s = s,
+			  .index = index,
+			  .job = j,
+			  .kdf = &kdfs[j->kdf],
+			  .c = &s->c.v[j->candidate],
+			  .key = prim_secret(TCRYPT_DERIVED + PRIM_HASH_MAX)};
+	int r = t.key ? try_ciphers(&t, stored, hit) : -ENOMEM;
 
-	if (!r)
-		r = try_ciphers(stored, key, k->use != USE_TRUECRYPT, hit);
-	else if (key)
+	if (r < 0 && t.key && r != -EINTR)
 		r = 0; /* this KDF is not to be had: the others are */
-	prim_secret_free(key);
+	prim_secret_free(t.key);
+	if (r == -EINTR && !session_stopped(s->l->s))
+		r = 0;
 	if (r != 1)
 		return r;
 	hit->place = j->place;
-	hit->kdf = kdf_text(k);
+	hit->kdf = kdf_text(t.kdf);
 	hit->kdf_no = j->kdf;
-	hit->pim = k->use == USE_TRUECRYPT ? 0 : j->pim;
-	hit->passes = kdf_cost(k, j->pim, &hit->memory);
-	hit->key = s->c.v[j->candidate].key;
-	hit->keyfiles = s->c.v[j->candidate].keyfiles;
+	hit->pim = t.kdf->use == USE_TRUECRYPT ? 0 : j->pim;
+	hit->passes = kdf_cost(t.kdf, j->pim, &hit->memory);
+	hit->key = t.c->key;
+	hit->keyfiles = t.c->keyfiles;
 	return 1;
 }
 
@@ -331,13 +386,13 @@ static int run_job(void *arg, size_t i)
 
 	if (session_stopped(s->l->s))
 		return -EINTR;
-	r = try_header(s, &s->job[i], &s->header[s->job[i].place], &hit);
+	r = try_header(s, i, &s->job[i], &s->header[s->job[i].place], &hit);
 	pthread_mutex_lock(&s->lock);
 	/* Of several the first in order: which one it is does not depend on how threads ran. */
-	if (r == 1 && (!s->hit->h || i < s->found)) {
+	if (r == 1 && i < atomic_load(&s->found)) {
 		drop = s->hit->h;
 		*s->hit = hit;
-		s->found = i;
+		atomic_store(&s->found, i);
 	} else if (r == 1) {
 		drop = hit.h;
 	}
@@ -390,7 +445,7 @@ static int make_jobs(struct search *s, unsigned places)
 
 static void search_init(struct search *s, struct layer *l, struct tcrypt_hit *hit)
 {
-	*s = (struct search){.l = l, .hit = hit};
+	*s = (struct search){.l = l, .hit = hit, .found = SIZE_MAX};
 	pthread_mutex_init(&s->lock, NULL);
 	pthread_mutex_init(&s->one, NULL);
 	*hit = (struct tcrypt_hit){0};
@@ -459,7 +514,7 @@ int tcrypt_retry(struct layer *l, const struct tcrypt_hit *hit, enum tcrypt_plac
 				.place = (uint8_t)place};
 
 		if (s.c.v[i].key == hit->key && s.c.v[i].keyfiles == hit->keyfiles)
-			r = try_header(&s, &j, &stored, copy);
+			r = try_header(&s, 0, &j, &stored, copy);
 	}
 	copy->off = off;
 	search_fini(&s);

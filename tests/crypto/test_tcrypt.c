@@ -445,9 +445,97 @@ static void every_flipped_byte_of_a_header_leaves_the_volume_readable(void **sta
 	image_free(img);
 }
 
+/* --- parts --- */
+
+static bool never(void *arg)
+{
+	++*(int *)arg;
+	return false;
+}
+
+static bool always(void *arg)
+{
+	(void)arg;
+	return true;
+}
+
+static void pbkdf2_in_parts_is_pbkdf2(void **state)
+{
+	/* RFC 6070 */
+	static const uint8_t truth[20] = {0x4b, 0x00, 0x79, 0x01, 0xb7, 0x65, 0x48,
+					  0x9a, 0xbe, 0xad, 0x49, 0xd9, 0x26, 0xf7,
+					  0x21, 0xd0, 0x65, 0xa4, 0x29, 0xc1};
+	uint8_t all[192], part[192];
+	int asked = 0;
+
+	(void)state;
+	assert_int_equal(prim_pbkdf2_blocks(PRIM_SHA1, "password", 8, "salt", 4, 4096, 1, 1, part,
+					    never, &asked),
+			 0);
+	assert_memory_equal(part, truth, sizeof(truth));
+	for (int h = 0; h < PRIM_HASHES; h++) {
+		size_t len = prim_hash_len(h);
+
+		assert_int_equal(prim_pbkdf2(h, "word", 4, "salt", 4, 5, all, 2 * len), 0);
+		assert_int_equal(
+			prim_pbkdf2_blocks(h, "word", 4, "salt", 4, 5, 2, 1, part, never, &asked),
+			0);
+		assert_memory_equal(part, all + len, len);
+	}
+	assert_int_equal(asked, 0); /* too little work to ask */
+	assert_int_equal(prim_pbkdf2_blocks(PRIM_SHA1, "word", 4, "salt", 4, 1u << 30, 1, 1, part,
+					    always, NULL),
+			 -EINTR);
+}
+
+static void units_of_a_cascade_do_not_depend_on_each_other(void **state)
+{
+	uint8_t key[TCRYPT_KEYS], unit[1024], other[1024];
+
+	(void)state;
+	for (int i = 0; i < TCRYPT_KEYS; i++)
+		key[i] = (uint8_t)(i * 5 + 3);
+	for (size_t i = 0; i < tcrypt_n_algs; i++) {
+		const struct tcrypt_alg *a = &tcrypt_algs[i];
+		struct tcrypt_cipher *c;
+
+		assert_true(tcrypt_alg_need(a) <= TCRYPT_DERIVED);
+		assert_int_equal(tcrypt_cipher_open(&c, a, key), 0);
+		memset(unit, 0x5a, sizeof(unit));
+		memset(other, 0x5a, sizeof(other));
+		/* Two units at once are the same as one by one, and not the same as each other. */
+		assert_int_equal(tcrypt_decrypt(c, 7, unit, 1024), 0);
+		assert_int_equal(tcrypt_decrypt(c, 8, other + 512, 512), 0);
+		assert_int_equal(tcrypt_decrypt(c, 7, other, 512), 0);
+		assert_memory_equal(unit, other, 1024);
+		assert_memory_not_equal(unit, unit + 512, 512);
+		tcrypt_cipher_close(c);
+	}
+}
+
+static void a_pim_that_can_not_be_is_left_out(void **state)
+{
+	struct image *img = image_new(4096);
+	struct tcrypt_header h;
+
+	(void)state;
+	tcrypt_header_init(&h, 512, 0, 0);
+	h.version = to_be16(3);
+	tcrypt_header_put(img->buf, 0, "right", &h);
+	password(img, "right");
+	image_key(img, KEY_PIM, "many", 4);
+	image_key(img, KEY_PIM, "2147469", 7);
+	image_open(img, &tcrypt_ops);
+	assert_int_equal(img->err, 0);
+	image_free(img);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(pbkdf2_in_parts_is_pbkdf2),
+		cmocka_unit_test(units_of_a_cascade_do_not_depend_on_each_other),
+		cmocka_unit_test(a_pim_that_can_not_be_is_left_out),
 		cmocka_unit_test(a_volume_opens_by_its_password),
 		cmocka_unit_test(a_hidden_volume_opens_by_its_own_password),
 		cmocka_unit_test(the_old_kind_of_hidden_volume_ends_before_its_header),

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tests/lib/image.h"
+
+#include "crypto/kuznyechik.h"
+
+static const uint8_t key[KUZNYECHIK_KEY] = {0x88, 0x99, 0xaa, 0xbb, 0xcc, 0xdd, 0xee, 0xff,
+					    0x00, 0x11, 0x22, 0x33, 0x44, 0x55, 0x66, 0x77,
+					    0xfe, 0xdc, 0xba, 0x98, 0x76, 0x54, 0x32, 0x10,
+					    0x01, 0x23, 0x45, 0x67, 0x89, 0xab, 0xcd, 0xef};
+static const uint8_t plain[16] = {0x11, 0x22, 0x33, 0x44, 0x55, 0x66, 0x77, 0x00,
+				  0xff, 0xee, 0xdd, 0xcc, 0xbb, 0xaa, 0x99, 0x88};
+static const uint8_t cipher[16] = {0x7f, 0x67, 0x9d, 0x90, 0xbe, 0xbc, 0x24, 0x30,
+				   0x5a, 0x46, 0x8d, 0x42, 0xb9, 0xd4, 0xed, 0xcd};
+
+/* RFC 7801 5.5, 5.6 */
+static void a_block_becomes_what_the_standard_says(void **state)
+{
+	struct kuznyechik k;
+	uint8_t b[16];
+
+	(void)state;
+	kuznyechik_key(&k, key);
+	memcpy(b, plain, 16);
+	kuznyechik_encrypt(&k, b);
+	assert_memory_equal(b, cipher, 16);
+	kuznyechik_decrypt(&k, b);
+	assert_memory_equal(b, plain, 16);
+}
+
+/* RFC 7801 5.4 */
+static void round_keys_are_those_of_the_standard(void **state)
+{
+	static const uint8_t last[16] = {0x72, 0xe9, 0xdd, 0x74, 0x16, 0xbc, 0xf4, 0x5b,
+					 0x75, 0x5d, 0xba, 0xa8, 0x8e, 0x4a, 0x40, 0x43};
+	struct kuznyechik k;
+
+	(void)state;
+	kuznyechik_key(&k, key);
+	assert_memory_equal(k.round[0], key, 16);
+	assert_memory_equal(k.round[9], last, 16);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_block_becomes_what_the_standard_says),
+		cmocka_unit_test(round_keys_are_those_of_the_standard),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
