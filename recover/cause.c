@@ -37,6 +37,7 @@ void cause_close(struct suspects *s)
 	if (!s)
 		return;
 	pthread_mutex_destroy(&s->lock);
+	ranges_free(&s->said);
 	free(s);
 }
 
@@ -74,9 +75,11 @@ static void keep(struct suspects *s, uint64_t at, uint64_t off, uint64_t len)
 	pthread_mutex_unlock(&s->lock);
 }
 
-int cause_look(struct suspects *s, uint64_t at, uint64_t off, uint8_t *buf, size_t len)
+int cause_look(struct suspects *s, uint64_t at, uint64_t off, uint8_t *buf, size_t len,
+	       const uint8_t *look)
 {
-	size_t unit = s->l->sector, skip = -off & (unit - 1), noise = 0, before = 0;
+	size_t unit = s->l->sector, skip = -off & (unit - 1), noise = 0;
+	bool before = true; /* data before the noise; at the ends of @buf one side is enough */
 	int r;
 
 	if (skip >= len)
@@ -84,14 +87,16 @@ int cause_look(struct suspects *s, uint64_t at, uint64_t off, uint8_t *buf, size
 	at += skip;
 	off += skip;
 	buf += skip;
+	look += skip / 512;
 	len = (len - skip) & ~(unit - 1);
 	r = s->l->ops->decrypt_as(s->l, at, buf, len);
 	if (r)
 		return r == -ENOENT ? 0 : r;
-	/* @before: was there data before the run of @noise bytes that ends here? */
 	for (size_t i = 0; i < len; i += unit) {
 		enum sense sense = sense_of(buf + i, unit);
 
+		if (look[i / 512] != LOOK_RANDOM)
+			sense = EMPTY; /* it was no ciphertext: that it is noise now means nothing */
 		if (sense == NOISE) {
 			noise += unit;
 			continue;
@@ -101,6 +106,8 @@ int cause_look(struct suspects *s, uint64_t at, uint64_t off, uint8_t *buf, size
 		before = sense == DATA;
 		noise = 0;
 	}
+	if (before && noise && noise < len)
+		keep(s, at + len - noise, off + len - noise, noise);
 	return 0;
 }
 
@@ -109,10 +116,9 @@ int cause_look(struct suspects *s, uint64_t at, uint64_t off, uint8_t *buf, size
 struct trial {
 	struct layer *l;
 	size_t unit;
-	uint64_t at;   /* where it stands */
-	uint64_t base; /* below, of the cipher's byte 0 as its sectors count */
-	uint64_t start,
-		disk; /* of the volume in the disk, and the disk's size; 0: it is the disk */
+	uint64_t at;	/* where it stands */
+	uint64_t base;	/* below, of the cipher's byte 0 as its sectors count */
+	uint64_t start; /* of the volume in the disk; 0: it is the disk */
 	uint8_t stored[UNIT_MAX];
 	uint64_t found;
 };
@@ -220,6 +226,8 @@ static int suspect_try(void *arg, size_t i)
 
 	if (session_stopped(s->l->s))
 		return -EINTR;
+	if (ranges_overlap(&s->said, v->at, v->len))
+		return 0;
 	trial_init(&t, s->l, v->at);
 	r = layer_read(s->l->below, v->at, t.stored, t.unit, NULL);
 	if (!r)
@@ -233,6 +241,7 @@ static int suspect_try(void *arg, size_t i)
 
 int cause_try(struct suspects *s)
 {
+	ranges_sort(&s->said);
 	return pool_run(session_jobs(s->l->s), s->n_torn + s->n_whole, suspect_try, s);
 }
 

@@ -25,16 +25,19 @@ struct suspects {
 	pthread_mutex_t lock;
 	struct suspect torn[SUSPECTS_TORN], whole[SUSPECTS_WHOLE];
 	size_t n_torn, n_whole;
-	bool cut; /* there were more */
+	bool cut;	    /* there were more */
+	struct ranges said; /* in the layer below: explained already */
 };
 
 /* cause_open() - NULL: @l is locked, can't decrypt_as(), or there is no memory */
 struct suspects *cause_open(struct layer *l);
 /*
  * cause_look() - decrypt @buf (its bytes are spoilt), which stands at @at of the layer below and
- * @off of the cipher's, and keep what is noise amid data. From any thread. 0 or -errno.
+ * @off of the cipher's, and keep what is noise amid data
+ * @look: of each 512 bytes of ciphertext (enum look). From any thread. 0 or -errno.
  */
-int cause_look(struct suspects *s, uint64_t at, uint64_t off, uint8_t *buf, size_t len);
+int cause_look(struct suspects *s, uint64_t at, uint64_t off, uint8_t *buf, size_t len,
+	       const uint8_t *look);
 /*
  * cause_try() - decrypt each suspect as of other addresses: up to 4096 sectors around it, with
  * one address bit flipped (in the volume, in the disk), off by a power of two, by the

@@ -229,7 +229,7 @@ static int part_work(struct pass *ps, struct piece *p, struct part *t, uint64_t 
 	r = part_runs(ps, t);
 	part_twins(ps, t);
 	if (!r && ps->suspects)
-		r = cause_look(ps->suspects, t->at, t->off, t->p, t->n * SECTOR);
+		r = cause_look(ps->suspects, t->at, t->off, t->p, t->n * SECTOR, t->look);
 	return r;
 }
 
@@ -393,6 +393,9 @@ static int say_twin(struct pass *ps, const struct twin *w, bool whole)
 
 	if (home < 0)
 		return home;
+	if (home && ps->suspects &&
+	    ranges_add(&ps->suspects->said, hit, w->len, GRADE_DOUBTFUL, CIPHERTEXT_TWICE))
+		return -ENOMEM;
 	/* Equal for sure and written by the cipher: all is encrypted, or one of them decrypts. */
 	whole |= home > 0;
 	ps->l->ops->ciphertext(ps->l, hit, &rest, &off);
