@@ -165,12 +165,12 @@ static bool is_odd(uint8_t look)
 	return look >= LOOK_PLAIN && look <= LOOK_ZERO;
 }
 
+/* With the lock held, as is part_twins(). */
 static int part_runs(struct pass *ps, const struct part *t)
 {
 	size_t start, end = 0;
 	int r = 0;
 
-	pthread_mutex_lock(&ps->lock);
 	for (size_t i = 0; i < t->n; i++)
 		ps->bytes += t->look[i] == LOOK_LOST ? 0 : SECTOR;
 	for (size_t i = 0; i < t->n && !r; i++) {
@@ -191,7 +191,6 @@ static int part_runs(struct pass *ps, const struct part *t)
 		r = run_add(ps, &o);
 		i = end - 1;
 	}
-	pthread_mutex_unlock(&ps->lock);
 	return r;
 }
 
@@ -207,7 +206,7 @@ static void part_twins(struct pass *ps, const struct part *t)
 		while (k < per && t->look[i + k] == LOOK_RANDOM)
 			k++;
 		if (k == per)
-			twins_add(&ps->twins, t->at + i * SECTOR, t->p + i * SECTOR, 1);
+			twins_add(&ps->twins, t->at + i * SECTOR, t->p + i * SECTOR);
 	}
 }
 
@@ -226,8 +225,10 @@ static int part_work(struct pass *ps, struct piece *p, struct part *t, uint64_t 
 		t->look[i] = p->bad.n && ranges_overlap(&p->bad, t->at + i * SECTOR, SECTOR)
 				     ? LOOK_LOST
 				     : keyless_look(t->p + i * SECTOR);
+	pthread_mutex_lock(&ps->lock);
 	r = part_runs(ps, t);
 	part_twins(ps, t);
+	pthread_mutex_unlock(&ps->lock);
 	if (!r && ps->suspects)
 		r = cause_look(ps->suspects, t->at, t->off, t->p, t->n * SECTOR, t->look);
 	return r;
@@ -445,7 +446,7 @@ static bool find_first(struct layer *l, uint64_t *first)
 	return false;
 }
 
-int keyless_check(struct layer *l)
+int keyless_check_in(struct layer *l, size_t prints)
 {
 	struct pass ps = {.l = l};
 	struct engine e = {.order = ENGINE_PHYSICAL,
@@ -463,7 +464,7 @@ int keyless_check(struct layer *l)
 	e.len = l->below->size - e.off;
 	pthread_mutex_init(&ps.lock, NULL);
 	ps.suspects = cause_open(l);
-	r = twins_open(&ps.twins, l->below);
+	r = twins_open(&ps.twins, l->below, prints);
 	if (!r)
 		r = engine_run(&e);
 	if (!r) {
@@ -477,4 +478,9 @@ int keyless_check(struct layer *l)
 	free(ps.run);
 	pthread_mutex_destroy(&ps.lock);
 	return r;
+}
+
+int keyless_check(struct layer *l)
+{
+	return keyless_check_in(l, TWINS_PRINTS);
 }

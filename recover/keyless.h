@@ -32,5 +32,7 @@ enum look keyless_look(const uint8_t sector[512]);
  * Layers without ops->ciphertext: nothing is done. Returns 0, -EINTR, -ENOMEM.
  */
 int keyless_check(struct layer *l);
+/* keyless_check_in() - the same with room for @prints fingerprints (a power of two) */
+int keyless_check_in(struct layer *l, size_t prints);
 
 #endif

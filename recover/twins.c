@@ -8,8 +8,8 @@
 #include "vdiskck/core/session.h"
 
 enum {
-	PRINTS_MAX = 1 << 25, /* of 8 bytes */
-	COMPARE_MAX = 100000, /* pairs read again: chance makes some thousand in 1 TiB */
+	SMALL_VOLUME = 1 << 25, /* sectors; larger ones are compared by 4 KiB */
+	COMPARE_MAX = 100000,	/* pairs read again: chance makes some thousand in 1 TiB */
 	TWINS_MAX = 1 << 16,
 	SMALL = 16, /* prints that are sorted by insertion */
 };
@@ -20,17 +20,15 @@ enum {
  */
 static const uint64_t period = 1ull << 41;
 
-int twins_open(struct twins *t, struct layer *in)
+int twins_open(struct twins *t, struct layer *in, size_t max)
 {
 	uint64_t sectors = in->size / 512, blocks;
 
-	*t = (struct twins){.in = in, .unit = sectors <= PRINTS_MAX ? 512 : 4096};
+	*t = (struct twins){.in = in, .unit = sectors <= SMALL_VOLUME ? 512 : 4096};
 	blocks = in->size / t->unit;
-	while (blocks >> t->shift > PRINTS_MAX - PRINTS_MAX / 64)
-		t->shift++;
 	while (t->bits < 55 && sectors >> t->bits)
 		t->bits++;
-	t->cap = blocks < PRINTS_MAX ? (size_t)blocks + 1 : PRINTS_MAX;
+	t->cap = blocks < max ? (size_t)blocks + 1 : max;
 	t->print = malloc(t->cap * sizeof(*t->print)); /* untouched until used */
 	return t->print ? 0 : -ENOMEM;
 }
@@ -63,20 +61,33 @@ static uint64_t fingerprint(const uint8_t *p, size_t unit)
 	return h ^ h >> 32;
 }
 
-void twins_add(struct twins *t, uint64_t at, const uint8_t *p, size_t n)
+/* Does the print start with the zeros that are asked for? */
+static bool kept(const struct twins *t, uint64_t print)
 {
-	uint64_t number = (1ull << t->bits) - 1, skip = (1ull << t->shift) - 1;
+	return !t->shift || !(print >> (64 - t->shift));
+}
 
-	for (; n; n--, at += t->unit, p += t->unit) {
-		uint64_t h = fingerprint(p, t->unit);
-		size_t i;
+static void make_room(struct twins *t)
+{
+	size_t out = 0;
 
-		if (h & skip)
-			continue;
-		i = atomic_fetch_add_explicit(&t->n, 1, memory_order_relaxed);
-		if (i < t->cap)
-			t->print[i] = (h & ~number) | (at / 512 & number);
-	}
+	t->shift++;
+	for (size_t i = 0; i < t->n; i++)
+		if (kept(t, t->print[i]))
+			t->print[out++] = t->print[i];
+	t->n = out;
+}
+
+void twins_add(struct twins *t, uint64_t at, const uint8_t *p)
+{
+	uint64_t number = (1ull << t->bits) - 1;
+	uint64_t print = (fingerprint(p, t->unit) & ~number) | (at / 512 & number);
+
+	/* Bits of the block's number must not decide: then there would be no room for equal ones. */
+	while (kept(t, print) && t->n == t->cap && t->shift < 64 - t->bits)
+		make_room(t);
+	if (kept(t, print) && t->n < t->cap)
+		t->print[t->n++] = print;
 }
 
 /* In place, by bits from the highest down: prints are hashes, so the halves are even. */
@@ -174,13 +185,11 @@ static void join(struct twins *t)
 int twins_find(struct twins *t)
 {
 	uint64_t number = (1ull << t->bits) - 1;
-	size_t n = atomic_load(&t->n), compared = 0;
+	size_t compared = 0;
 	int r = 0;
 
-	if (n > t->cap)
-		n = t->cap;
-	sort(t->print, n, 63);
-	for (size_t i = 1; i < n && r >= 0; i++) {
+	sort(t->print, t->n, 63);
+	for (size_t i = 1; i < t->n && r >= 0; i++) {
 		uint64_t a = t->print[i - 1], b = t->print[i];
 
 		if ((a ^ b) & ~number)

@@ -285,6 +285,25 @@ static void the_same_archive_twice_under_unused_space_is_no_damage(void **state)
 	image_free(img);
 }
 
+static void without_room_for_all_blocks_a_part_is_compared(void **state)
+{
+	struct image *img = volume();
+	const struct seen *f;
+
+	(void)state;
+	memcpy(img->buf + AT + 0x600000, img->buf + AT + 0x100000, 1 << 20);
+	image_open(img, &luks1_ops);
+	img->n_seen = 0;
+	assert_int_equal(keyless_check_in(img->top, 1 << 11), 0); /* of 16384 sectors */
+	assert_finding(img, CIPHERTEXT_SAMPLED, 0);
+	f = image_first(img, CIPHERTEXT_SAMPLED);
+	assert_true(strstr(f->message, "one block of 8 ") ||
+		    strstr(f->message, "one block of 16 "));
+	/* Some 128 to 256 of 2048 sectors that stand twice are kept, and found. */
+	assert_in_range(image_seen(img, CIPHERTEXT_TWICE, ANYWHERE), 60, 320);
+	image_free(img);
+}
+
 static void modes_that_show_patterns_are_left_alone(void **state)
 {
 	struct image *img = luks1_build(SIZE, "ecb");
@@ -356,6 +375,7 @@ int main(void)
 		cmocka_unit_test(a_duplicated_block_is_found_without_a_key),
 		cmocka_unit_test(with_the_key_a_twin_is_told_from_its_original),
 		cmocka_unit_test(the_same_archive_twice_under_unused_space_is_no_damage),
+		cmocka_unit_test(without_room_for_all_blocks_a_part_is_compared),
 		cmocka_unit_test(modes_that_show_patterns_are_left_alone),
 		cmocka_unit_test(cbc_is_seen_like_xts),
 		cmocka_unit_test(unreadable_sectors_are_not_judged),
