@@ -119,6 +119,15 @@ _Static_assert(sizeof(struct qcow2_bitmap_entry) == 24, "spec, Bitmap directory"
 #define QCOW2_BITMAP_IN_USE	      (1u << 0)
 #define QCOW2_BITMAP_AUTO	      (1u << 1)
 #define QCOW2_BITMAP_EXTRA_COMPATIBLE (1u << 2)
+#define QCOW2_BITMAP_RESERVED	      0xfffffff8u
+/* Entries of a bitmap's table: bits 1-8 and 56-63; bit 0 says "all ones" and needs offset 0. */
+#define QCOW2_BITMAP_ENTRY_RESERVED   UINT64_C(0xff000000000001fe)
+enum {
+	QCOW2_BITMAP_DIRTY = 1,		  /* type */
+	QCOW2_BITMAP_GRANULARITY_MIN = 9, /* bits; QEMU's limits */
+	QCOW2_BITMAP_GRANULARITY_MAX = 31,
+	QCOW2_BITMAP_TABLE_MAX = 0x8000000 / 8, /* entries, QEMU's limit */
+};
 
 /* Table entries. */
 #define QCOW2_OFFSET_MASK      UINT64_C(0x00fffffffffffe00) /* bits 9-55 of L1, L2, bitmap entries */
@@ -154,6 +163,7 @@ struct cache;
 /* An L2 table that qcow2_adopt_l2() put in. */
 struct qcow2_adopted {
 	uint64_t l1_index, host_off;
+	bool certain; /* else what is read through it is doubtful: QCOW2_L2_ADOPTED */
 };
 
 /* One virtual disk in the image: the active one, or a snapshot's. */
@@ -259,9 +269,35 @@ struct qcow2_desc qcow2_l1_desc(const struct qcow2 *q, uint64_t entry);
  * @l: the layer "qcow2" or a snapshot's. For s->opt.rebuild: the checker finds tables among
  * orphans and says so in a finding; the reader never adopts one by itself. It overrides what the
  * L1 table holds. Not thread-safe: call it from check() or open(), before reads go on.
- * Returns 0, -EINVAL (unaligned, past the end of the file, no such index), -ENOMEM.
+ * @certain: false: it is only likely that it belongs there, and what is read by it is doubtful
+ * Returns 0, -EINVAL (unaligned, past the end of the file, no such index), -EEXIST (another table
+ * was put in there), -ENOMEM.
  */
-int qcow2_adopt_l2(struct layer *l, uint64_t l1_index, uint64_t host_off);
+int qcow2_adopt_l2(struct layer *l, uint64_t l1_index, uint64_t host_off, bool certain);
+
+/*
+ * qcow2_bitmap_dirty() - what persistent bitmap @name says was written to
+ * @l:     the layer "qcow2"; bitmaps belong to its disk, not to snapshots
+ * @dirty: appended to, in order, bytes of the disk: GRADE_DOUBTFUL, why FINDING_COUNT: written to,
+ *         as the bitmap says. GRADE_LOST: it can't be read for this part of the disk, so take it
+ *         as written to. Past a million ranges, what lies between is dirty, too.
+ * A bitmap without QCOW2_BITMAP_AUTO has not followed what was written since it was disabled: look
+ * at its flags. Returns 0; -ENOENT: no such bitmap; -ESTALE: it must not be used (it was not
+ * saved, the image was written to without it, or it needs something that is not known);
+ * -EBADMSG: its entry in the directory can't be right; -ENOMEM, -EINTR. No findings: check has
+ * them. Source: the spec, "Bitmaps".
+ */
+int qcow2_bitmap_dirty(struct layer *l, const char *name, struct ranges *dirty);
+
+/* qcow2_bitmap_clusters() - entries that the table of a bitmap needs; its granularity is sane */
+static inline uint64_t qcow2_bitmap_clusters(const struct qcow2 *q, const struct qcow2_bitmap *b)
+{
+	uint64_t bits = (q->size >> b->granularity_bits) +
+			((q->size & ((UINT64_C(1) << b->granularity_bits) - 1)) != 0);
+	uint64_t bytes = bits / 8 + (bits % 8 != 0);
+
+	return (bytes >> q->cluster_bits) + ((bytes & (q->cluster_size - 1)) != 0);
+}
 
 extern const struct layer_ops qcow2_snapshot_ops;
 
@@ -272,5 +308,11 @@ int qcow2_check(struct layer *l);
  * For s->opt.rebuild, at the end of open(): each one that is used is a finding, QCOW2_L2_ADOPTED.
  */
 int qcow2_rebuild(struct layer *l);
+/*
+ * qcow2_offer() - what qcow2_rebuild() would use, as text for `info`: "" if nothing
+ * Looks only if the L1 table has a place for a lost table, and the metadata is small; where that
+ * is not so and an L1 entry can't be right, says that check finds out. No findings.
+ */
+int qcow2_offer(struct layer *l, char *text, size_t cap);
 
 #endif

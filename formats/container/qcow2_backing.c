@@ -15,7 +15,11 @@
 #include "vdiskck/core/span.h"
 #include "vdiskck/core/text.h"
 
-enum { NAME_TEXT = 256 };
+enum {
+	NAME_TEXT = 256,
+	CLOCK_SLACK = 1800, /* seconds that hosts and file servers disagree by */
+	COPY_MAX = 86400,   /* a copy of a file does not take longer than that */
+};
 
 /* QEMU's names of formats that are called otherwise here. */
 static const struct {
@@ -114,6 +118,59 @@ static const char *plain_name(const char *name)
 	return strncmp(name, "file:", 5) ? name : name + 5;
 }
 
+/*
+ * Nothing in a qcow2 image says what time its backing file had, so only the files can. One that
+ * was written to after the image last was: changed under it, or copied after it. What tells:
+ * - Times older than the files themselves were kept by whoever copied them: they are the originals.
+ * - A backing file that was made here long before the image was not copied together with it.
+ */
+enum qcow2_newer qcow2_newer(const struct qcow2_times *backing, const struct qcow2_times *image)
+{
+	bool kept, here;
+
+	if (backing->written - CLOCK_SLACK <= image->written)
+		return QCOW2_NOT_NEWER;
+	if (!backing->has_made || !image->has_made)
+		return QCOW2_NEWER_BY_COPYING;
+	kept = backing->written < backing->made && image->written < image->made;
+	here = backing->written >= backing->made && image->written >= image->made &&
+	       backing->made < image->made - COPY_MAX;
+	return kept || here ? QCOW2_NEWER : QCOW2_NEWER_BY_COPYING;
+}
+
+static bool times_of(const struct layer *source, struct qcow2_times *t)
+{
+	t->has_made = source_birth(source, &t->made);
+	return source_mtime(source, &t->written);
+}
+
+static void check_times(struct qcow2 *q)
+{
+	char name[NAME_TEXT], a[TIME_TEXT], b[TIME_TEXT];
+	struct qcow2_times image, backing;
+	struct fact f = {.at = q->backing_off, .at_len = strlen(q->backing)};
+	enum qcow2_newer newer;
+
+	if (!times_of(layer_source(q->l), &image) || !times_of(q->l->parent->below, &backing))
+		return;
+	newer = qcow2_newer(&backing, &image);
+	if (newer == QCOW2_NOT_NEWER)
+		return;
+	f.stored = time_text(backing.written, 0, b);
+	f.expected = strf("not after %s", time_text(image.written, 0, a));
+	name_escape(q->backing, strlen(q->backing), name, sizeof(name));
+	if (newer == QCOW2_NEWER)
+		finding_fact(q->l, CHAIN_PARENT_NEWER, &f,
+			     "backing file %s was written to after this image last was: what the "
+			     "image leaves to it may have changed",
+			     name);
+	else
+		finding_fact(q->l, QCOW2_BACKING_COPIED, &f,
+			     "backing file %s is newer than this image: copied, or written to "
+			     "since",
+			     name);
+}
+
 static int parent_open(struct qcow2 *q, const struct layer_ops *ops)
 {
 	struct layer *source = NULL;
@@ -137,14 +194,17 @@ static int parent_open(struct qcow2 *q, const struct layer_ops *ops)
 	r = chain_open(q->l, source, ops, !ops);
 	if (r == -ENOMEM || r == -EINTR)
 		return r;
-	if (r)
+	if (r) {
 		q->backing_why = r == -ELOOP	? CHAIN_CYCLE
 				 : r == -EMLINK ? CHAIN_TOO_DEEP
 						: CHAIN_PARENT_UNREADABLE;
-	else if (q->l->parent->size != q->l->size)
+		return 0;
+	}
+	if (q->l->parent->size != q->l->size)
 		finding(q->l, CHAIN_PARENT_SIZE, offsetof(struct qcow2_header, size), 8,
 			"the disk has 0x%" PRIx64 " bytes, its backing file 0x%" PRIx64, q->l->size,
 			q->l->parent->size);
+	check_times(q);
 	return 0;
 }
 

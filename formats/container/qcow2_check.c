@@ -13,7 +13,13 @@
 #include "vdiskck/core/span.h"
 #include "vdiskck/core/text.h"
 
-enum { L1_PIECE = 8192 }; /* entries read at a time */
+enum {
+	L1_PIECE = 8192, /* entries read at a time */
+	/* An offer for `info` is looked for in no more than this: some 0.1 s. */
+	OFFER_TABLES = 16 << 20, /* bytes of L2 tables */
+	OFFER_CLUSTERS = 1 << 24,
+	OFFER_ORPHANS = 1 << 14, /* clusters that are looked at for tables */
+};
 
 const char *qc_owner_name(const struct qc *c, uint32_t owner, char buf[80])
 {
@@ -171,7 +177,7 @@ static int collect_l1(struct qc *c, uint32_t owner, uint64_t off, uint64_t entri
 		r = session_stopped(c->l->s)
 			    ? -EINTR
 			    : layer_read(c->l->below, off + i * 8, buf, n * 8, NULL);
-		session_checked(c->l->s, n * 8);
+		qc_checked(c, n * 8);
 		for (uint64_t j = 0; !r && j < n; j++) {
 			uint64_t e = be64(buf[j]);
 			struct qcow2_desc d;
@@ -344,6 +350,49 @@ int qcow2_rebuild(struct layer *l)
 		r = qc_orphans(&c);
 	if (!r)
 		r = qc_adopt(&c);
+	qc_fini(&c);
+	return r;
+}
+
+/* Entries of the active L1 table that have no table (*free), and of these, that can't be right. */
+static void l1_places(const struct qc *c, uint64_t *free_places, uint64_t *wrong)
+{
+	unsigned shift = c->q->l2_bits + c->q->cluster_bits;
+	uint64_t need = (c->l->size >> shift) + ((c->l->size & ((UINT64_C(1) << shift) - 1)) != 0);
+
+	*free_places = *wrong = need > c->l1_entries ? need - c->l1_entries : 0;
+	for (uint64_t i = 0; i < c->l1_entries && i < need; i++) {
+		struct qcow2_desc d = qcow2_l1_desc(c->q, c->l1[i]);
+
+		*free_places += d.kind != QCOW2_KIND_NORMAL;
+		*wrong += d.kind == QCOW2_KIND_BAD;
+	}
+}
+
+int qcow2_offer(struct layer *l, char *text, size_t cap)
+{
+	struct qc c;
+	uint64_t places = 0, wrong = 0;
+	bool small;
+	int r = qc_init(&c, l);
+
+	*text = '\0';
+	c.silent = true;
+	if (!r)
+		r = qc_collect(&c);
+	if (!r)
+		l1_places(&c, &places, &wrong);
+	small = c.tables.n << c.q->cluster_bits <= OFFER_TABLES && c.clusters <= OFFER_CLUSTERS;
+	if (!r && places && small)
+		r = qc_count_and_compare(&c);
+	if (!r && places && small && c.diff_clusters[QC_ORPHAN] <= OFFER_ORPHANS) {
+		r = qc_orphans(&c);
+		if (!r)
+			qc_offer(&c, text, cap);
+	} else if (!r && wrong) {
+		snprintf(text, cap, "%" PRIu64 " L1 entries can't be right; see what check finds",
+			 wrong);
+	}
 	qc_fini(&c);
 	return r;
 }

@@ -23,6 +23,7 @@
 #include <stdlib.h>
 
 #include "formats/container/qcow2.h"
+#include "vdiskck/core/session.h"
 
 enum {
 	QC_OWNER_ACTIVE = 0,   /* of an L1 table; snapshot N is N + 1 */
@@ -227,6 +228,13 @@ static inline void qc_sort(void *v, size_t n, size_t size, int (*order)(const vo
 		qsort(v, n, size, order);
 }
 
+/* qc_checked() - count bytes as verified; not those that are only looked at for --rebuild */
+static inline void qc_checked(struct qc *c, uint64_t bytes)
+{
+	if (!c->silent)
+		session_checked(c->l->s, bytes);
+}
+
 /* Step 1: qcow2_check.c */
 int qc_init(struct qc *c, struct layer *l);
 void qc_fini(struct qc *c);
@@ -268,7 +276,9 @@ int qc_orphans(struct qc *c);
 bool qc_is_explained(const struct qc *c, uint64_t cluster);
 void qc_orphans_report(struct qc *c);
 void qc_orphans_free(struct qc *c);
-/* qc_adopt() - let the reader use the lost tables whose place is known */
+/* qc_adopt() - let the reader use the lost tables whose place is known; says so for each */
 int qc_adopt(struct qc *c);
+/* qc_offer() - the same in a line of text, as qcow2_offer() gives it */
+void qc_offer(const struct qc *c, char *text, size_t cap);
 
 #endif

@@ -13,16 +13,6 @@
 #include "vdiskck/core/span.h"
 #include "vdiskck/core/text.h"
 
-enum {
-	GRANULARITY_MIN = 9,
-	GRANULARITY_MAX = 31,
-	TABLE_MAX = 0x8000000 / 8, /* entries, QEMU's limit */
-	TYPE_DIRTY = 1,
-};
-/* Bits 1-8 and 56-63; bit 0 says "all ones" and needs offset 0. */
-#define ENTRY_RESERVED UINT64_C(0xff000000000001fe)
-#define FLAGS_RESERVED 0xfffffff8u
-
 static void bitmap_entry_bad(struct qc *c, const char *name, uint64_t at, uint64_t i, uint64_t e,
 			     const char *why)
 {
@@ -42,7 +32,7 @@ static int bitmap_entries(struct qc *c, const char *name, uint64_t off, const be
 		uint64_t e = be64(t[i]), host = e & QCOW2_OFFSET_MASK;
 		const char *why = NULL;
 
-		if (e & ENTRY_RESERVED || (host && e & 1))
+		if (e & QCOW2_BITMAP_ENTRY_RESERVED || (host && e & 1))
 			why = "has reserved bits set";
 		else if (host & (q->cluster_size - 1))
 			why = "points into the middle of a cluster";
@@ -77,23 +67,21 @@ static void bitmap_field(struct qc *c, const struct qcow2_bitmap *b, const char 
 
 static void bitmap_fields(struct qc *c, const struct qcow2_bitmap *b, const char *name)
 {
-	uint64_t bits, bytes, clusters;
+	uint64_t clusters;
 
-	if (b->flags & FLAGS_RESERVED)
+	if (b->flags & QCOW2_BITMAP_RESERVED)
 		bitmap_field(c, b, name, "reserved flags are set", strf("0x%" PRIx32, b->flags));
-	if (b->type != TYPE_DIRTY)
+	if (b->type != QCOW2_BITMAP_DIRTY)
 		bitmap_field(c, b, name, "its type is not known", strf("%u", b->type));
 	if (b->extra_size && !(b->flags & QCOW2_BITMAP_EXTRA_COMPATIBLE))
 		bitmap_field(c, b, name, "it has extra data that is not known", NULL);
-	if (b->granularity_bits < GRANULARITY_MIN || b->granularity_bits > GRANULARITY_MAX) {
+	if (b->granularity_bits < QCOW2_BITMAP_GRANULARITY_MIN ||
+	    b->granularity_bits > QCOW2_BITMAP_GRANULARITY_MAX) {
 		bitmap_field(c, b, name, "its granularity can't be",
 			     strf("2^%u", b->granularity_bits));
 		return;
 	}
-	bits = (c->q->size >> b->granularity_bits) +
-	       ((c->q->size & ((UINT64_C(1) << b->granularity_bits) - 1)) != 0);
-	bytes = bits / 8 + (bits % 8 != 0);
-	clusters = (bytes >> c->q->cluster_bits) + ((bytes & (c->q->cluster_size - 1)) != 0);
+	clusters = qcow2_bitmap_clusters(c->q, b);
 	if (clusters != b->table_entries)
 		bitmap_field(c, b, name,
 			     strf("its table has %" PRIu32 " entries, the disk needs %" PRIu64,
@@ -104,7 +92,8 @@ static void bitmap_fields(struct qc *c, const struct qcow2_bitmap *b, const char
 static int bitmap_check(struct qc *c, const struct qcow2_bitmap *b)
 {
 	const struct qcow2 *q = c->q;
-	uint64_t n = b->table_entries < TABLE_MAX ? b->table_entries : TABLE_MAX;
+	uint64_t n = b->table_entries < QCOW2_BITMAP_TABLE_MAX ? b->table_entries
+							       : QCOW2_BITMAP_TABLE_MAX;
 	char name[64];
 	be64_t *t;
 	int r;
@@ -123,7 +112,7 @@ static int bitmap_check(struct qc *c, const struct qcow2_bitmap *b)
 	if (!t)
 		return -ENOMEM;
 	r = layer_read(c->l->below, b->table_off, t, n * 8, NULL);
-	session_checked(c->l->s, n * 8);
+	qc_checked(c, n * 8);
 	if (!r)
 		r = qc_region(c, b->table_off, n * 8, "table of bitmap %.24s", name);
 	if (!r)

@@ -94,7 +94,7 @@ int qc_load_blocks(struct qc *c)
 	r = layer_read(c->l->below, off, raw, len, NULL);
 	if (r)
 		goto out;
-	session_checked(c->l->s, len);
+	qc_checked(c, len);
 	c->n_blocks = len / 8;
 	for (uint64_t i = 0; i < c->n_blocks; i++) {
 		uint64_t e = be64(raw[i]);
@@ -289,7 +289,7 @@ static int compare_nth(void *arg, size_t i)
 		p = malloc(c->q->cluster_size);
 		if (p)
 			r = layer_read(c->l->below, off, p, c->q->cluster_size, &bad);
-		session_checked(c->l->s, c->q->cluster_size);
+		qc_checked(c, c->q->cluster_size);
 	}
 	if (r || bad.n)
 		goto out; /* unreadable: the source says so, and nothing is known here */

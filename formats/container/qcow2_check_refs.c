@@ -36,7 +36,7 @@ static int pass_tables(struct pass *s, size_t i, size_t j, uint8_t *buf)
 	size_t size = (size_t)c->q->cluster_size;
 	int r = layer_read(c->l->below, c->tables.v[i].off, buf, (j - i) * size, NULL);
 
-	session_checked(c->l->s, (j - i) * size);
+	qc_checked(c, (j - i) * size);
 	for (; !r && i < j; i++, buf += size)
 		r = s->fn(c, &c->tables.v[i], buf);
 	return r;

@@ -48,6 +48,17 @@ static void features_info(const struct qcow2 *q, struct json *to)
 		js_free(all);
 }
 
+/* What --rebuild did, or would do. */
+static void rebuild_info(struct layer *l, struct json *to)
+{
+	char text[160];
+
+	if (l->s->opt.rebuild)
+		js_u64(to, "adopted_l2_tables", qcow2_of(l)->active.n_adopted);
+	else if (!qcow2_offer(l, text, sizeof(text)) && *text)
+		js_str(to, "rebuild", text);
+}
+
 void qcow2_info(struct layer *l, struct json *to)
 {
 	const struct qcow2 *q = qcow2_of(l);
@@ -71,8 +82,7 @@ void qcow2_info(struct layer *l, struct json *to)
 		       q->crypt_method == 1   ? "aes"
 		       : q->crypt_method == 2 ? "luks"
 					      : "unknown");
-	if (q->active.n_adopted)
-		js_u64(to, "adopted_l2_tables", q->active.n_adopted);
+	rebuild_info(l, to);
 	qcow2_snapshots_info(q, to);
 	qcow2_bitmaps_info(q, to);
 }

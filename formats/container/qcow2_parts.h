@@ -15,6 +15,14 @@ char *qcow2_text_read(struct qcow2 *q, uint64_t at, size_t len, struct ranges *b
 /* qcow2_backing.c: open what the header names. 0, or -errno that stops the program. */
 int qcow2_backing_open(struct qcow2 *q);
 int qcow2_data_file_open(struct qcow2 *q);
+/* What a file system says of a file: seconds since 1970. */
+struct qcow2_times {
+	int64_t written, made;
+	bool has_made;
+};
+enum qcow2_newer { QCOW2_NOT_NEWER, QCOW2_NEWER_BY_COPYING, QCOW2_NEWER };
+/* qcow2_newer() - was the backing file written to after the image last was? */
+enum qcow2_newer qcow2_newer(const struct qcow2_times *backing, const struct qcow2_times *image);
 
 /* qcow2_snapshot.c, qcow2_bitmap.c */
 int qcow2_snapshots_read(struct qcow2 *q);

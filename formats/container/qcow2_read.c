@@ -183,7 +183,7 @@ static const struct qcow2_adopted *adopted(const struct qcow2_view *v, uint64_t 
 	return lo < v->n_adopted && v->adopted[lo].l1_index == l1_index ? &v->adopted[lo] : NULL;
 }
 
-int qcow2_adopt_l2(struct layer *l, uint64_t l1_index, uint64_t host_off)
+int qcow2_adopt_l2(struct layer *l, uint64_t l1_index, uint64_t host_off, bool certain)
 {
 	struct qcow2_view *v = l->priv;
 	struct qcow2 *q = v->q;
@@ -194,17 +194,15 @@ int qcow2_adopt_l2(struct layer *l, uint64_t l1_index, uint64_t host_off)
 	    host_off % q->cluster_size || host_off >= q->file_size)
 		return -EINVAL;
 	a = (struct qcow2_adopted *)(uintptr_t)adopted(v, l1_index);
-	if (a) {
-		a->host_off = host_off;
-		return 0;
-	}
+	if (a)
+		return a->host_off == host_off ? 0 : -EEXIST;
 	a = realloc(v->adopted, (v->n_adopted + 1) * sizeof(*a));
 	if (!a)
 		return -ENOMEM;
 	v->adopted = a;
 	for (; i && a[i - 1].l1_index > l1_index; i--)
 		a[i] = a[i - 1];
-	a[i] = (struct qcow2_adopted){l1_index, host_off};
+	a[i] = (struct qcow2_adopted){l1_index, host_off, certain};
 	v->n_adopted++;
 	return 0;
 }
@@ -230,6 +228,8 @@ static int l1_find(const struct qcow2_view *v, uint64_t off, uint64_t limit, str
 	if (a) {
 		r->kind = QCOW2_KIND_NORMAL;
 		r->host = a->host_off;
+		if (!a->certain)
+			r->doubt = QCOW2_L2_ADOPTED;
 		return 0;
 	}
 	if (index >= v->l1_entries) {

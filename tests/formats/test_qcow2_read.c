@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "formats/container/qcow2_parts.h"
 #include "formats/drivers.h"
 #include "tests/lib/image.h"
 #include "tests/lib/qcow2_build.h"
@@ -343,12 +344,27 @@ static void an_adopted_table_takes_the_place_of_a_lost_one(void **state)
 	image_be64(b.img, l1, 0);
 	open_image(&b);
 	assert_bytes(&b, 0, C, 0);
-	assert_int_equal(qcow2_adopt_l2(b.img->top, 0, table + 8), -EINVAL);
-	assert_int_equal(qcow2_adopt_l2(b.img->top, 0, UINT64_C(1) << 40), -EINVAL);
-	assert_int_equal(qcow2_adopt_l2(b.img->top, 1, table), -EINVAL); /* behind the disk */
-	assert_int_equal(qcow2_adopt_l2(b.img->top, 0, table), 0);
+	assert_int_equal(qcow2_adopt_l2(b.img->top, 0, table + 8, true), -EINVAL);
+	assert_int_equal(qcow2_adopt_l2(b.img->top, 0, UINT64_C(1) << 40, true), -EINVAL);
+	assert_int_equal(qcow2_adopt_l2(b.img->top, 1, table, true), -EINVAL); /* behind the disk */
+	assert_int_equal(qcow2_adopt_l2(b.img->top, 0, table, true), 0);
+	assert_int_equal(qcow2_adopt_l2(b.img->top, 0, table, true), 0);
+	assert_int_equal(qcow2_adopt_l2(b.img->top, 0, table + C, true), -EEXIST);
 	assert_bytes(&b, 0, C, 'A');
 	assert_bytes(&b, 3 * C + 100, C - 100, 'C');
+	image_free(b.img);
+}
+
+static void through_a_table_that_is_only_likely_all_is_doubtful(void **state)
+{
+	struct qcow2_build b = good();
+
+	(void)state;
+	image_be64(b.img, qcow2_build_l1(&b, 0), 0);
+	open_image(&b);
+	assert_int_equal(qcow2_adopt_l2(b.img->top, 0, 4 * C, false), 0);
+	assert_doubtful(&b, 0, C, 'A', QCOW2_L2_ADOPTED);
+	assert_doubtful(&b, 3 * C + 100, C - 100, 'C', QCOW2_L2_ADOPTED); /* compressed */
 	image_free(b.img);
 }
 
@@ -575,6 +591,30 @@ static void a_format_that_is_not_named_is_said(void **state)
 	image_free(b.img);
 }
 
+static void a_backing_file_is_newer_only_if_its_copy_is_not(void **state)
+{
+	enum { HOUR = 3600, DAY = 24 * HOUR };
+	struct qcow2_times image = {.written = 100 * DAY, .made = 50 * DAY, .has_made = true};
+	struct qcow2_times old = {.written = 10 * DAY, .made = 9 * DAY, .has_made = true};
+	struct qcow2_times changed = {.written = 101 * DAY, .made = 9 * DAY, .has_made = true};
+	struct qcow2_times copied = {
+		.written = 101 * DAY, .made = 101 * DAY - HOUR, .has_made = true};
+	struct qcow2_times kept = {.written = 10 * DAY, .made = 100 * DAY, .has_made = true};
+	struct qcow2_times kept_newer = {.written = 11 * DAY, .made = 101 * DAY, .has_made = true};
+
+	(void)state;
+	assert_int_equal(qcow2_newer(&old, &image), QCOW2_NOT_NEWER);
+	assert_int_equal(qcow2_newer(&changed, &image), QCOW2_NEWER);
+	assert_int_equal(qcow2_newer(&copied, &image), QCOW2_NEWER_BY_COPYING);
+	assert_int_equal(qcow2_newer(&kept_newer, &kept), QCOW2_NEWER);
+	assert_int_equal(qcow2_newer(&kept, &kept_newer), QCOW2_NOT_NEWER);
+	assert_int_equal(qcow2_newer(&kept_newer, &old), QCOW2_NEWER_BY_COPYING);
+	changed.has_made = false;
+	assert_int_equal(qcow2_newer(&changed, &image), QCOW2_NEWER_BY_COPYING);
+	old.written = image.written + HOUR / 3; /* clocks differ */
+	assert_int_equal(qcow2_newer(&old, &image), QCOW2_NOT_NEWER);
+}
+
 static void without_its_data_file_all_data_is_lost(void **state)
 {
 	struct qcow2_build b = good();
@@ -746,6 +786,90 @@ static void a_bitmap_directory_that_cannot_be_is_said(void **state)
 	image_free(b.img);
 }
 
+static void assert_dirty(const struct ranges *d, size_t i, uint64_t off, uint64_t len,
+			 enum grade grade, enum finding_id why)
+{
+	assert_true(i < d->n);
+	assert_int_equal(d->v[i].off, off);
+	assert_int_equal(d->v[i].len, len);
+	assert_int_equal(d->v[i].grade, grade);
+	assert_int_equal(d->v[i].why, why);
+}
+
+/* Bits of 64 KiB each: 16 of them for the disk; those behind mean nothing. */
+static void a_bitmap_says_what_is_dirty(void **state)
+{
+	struct qcow2_build b = good();
+	uint64_t dir = bitmap(&b, QCOW2_BITMAP_AUTO), table = dir + C;
+	uint64_t bits = qcow2_build_cluster(&b);
+	struct ranges d = {0};
+
+	(void)state;
+	image_be64(b.img, table, bits);
+	image_poke(b.img, bits, "\x0c\x81\xff", 3);
+	open_image(&b);
+	assert_int_equal(qcow2_bitmap_dirty(b.img->top, "none", &d), -ENOENT);
+	assert_int_equal(qcow2_bitmap_dirty(b.img->top, "b", &d), 0);
+	assert_int_equal(d.n, 3);
+	assert_dirty(&d, 0, 2 << 16, 2 << 16, GRADE_DOUBTFUL, FINDING_COUNT);
+	assert_dirty(&d, 1, 8 << 16, 1 << 16, GRADE_DOUBTFUL, FINDING_COUNT);
+	assert_dirty(&d, 2, 15 << 16, 1 << 16, GRADE_DOUBTFUL, FINDING_COUNT);
+	ranges_free(&d);
+	image_be64(b.img, table, 1); /* all ones, without a cluster */
+	open_image(&b);
+	assert_int_equal(qcow2_bitmap_dirty(b.img->top, "b", &d), 0);
+	assert_int_equal(d.n, 1);
+	assert_dirty(&d, 0, 0, 1 << 20, GRADE_DOUBTFUL, FINDING_COUNT);
+	ranges_free(&d);
+	image_be64(b.img, table, UINT64_C(1) << 40);
+	open_image(&b);
+	assert_int_equal(qcow2_bitmap_dirty(b.img->top, "b", &d), 0);
+	assert_int_equal(d.n, 1);
+	assert_dirty(&d, 0, 0, 1 << 20, GRADE_LOST, QCOW2_BITMAP_TABLE);
+	ranges_free(&d);
+	image_be64(b.img, table, 0);
+	open_image(&b);
+	assert_int_equal(qcow2_bitmap_dirty(b.img->top, "b", &d), 0);
+	assert_int_equal(d.n, 0);
+	image_free(b.img);
+}
+
+static int dirty_refused(struct qcow2_build *b)
+{
+	struct ranges d = {0};
+	int r;
+
+	open_image(b);
+	r = qcow2_bitmap_dirty(b->img->top, "b", &d);
+	assert_int_equal(d.n, 0);
+	return r;
+}
+
+static void a_bitmap_that_may_be_wrong_is_not_used(void **state)
+{
+	struct qcow2_build b = good();
+	uint64_t dir = bitmap(&b, QCOW2_BITMAP_AUTO | QCOW2_BITMAP_IN_USE);
+
+	(void)state;
+	assert_int_equal(dirty_refused(&b), -ESTALE);
+	image_be32(b.img, dir + 12, QCOW2_BITMAP_AUTO | 8); /* a flag that is not known */
+	assert_int_equal(dirty_refused(&b), -ESTALE);
+	image_be32(b.img, dir + 12, QCOW2_BITMAP_AUTO);
+	image_be64(b.img, 88, 0); /* written to by a program that does not know bitmaps */
+	assert_int_equal(dirty_refused(&b), -ESTALE);
+	image_be64(b.img, 88, QCOW2_AUTOCLEAR_BITMAPS);
+	assert_int_equal(dirty_refused(&b), 0);
+	image_poke(b.img, dir + 17, "\x08", 1); /* granularity */
+	assert_int_equal(dirty_refused(&b), -EBADMSG);
+	image_poke(b.img, dir + 17, "\x10", 1);
+	image_be32(b.img, dir + 8, 2); /* table entries */
+	assert_int_equal(dirty_refused(&b), -EBADMSG);
+	image_be32(b.img, dir + 8, 1);
+	image_be64(b.img, dir, UINT64_MAX - C + 1);
+	assert_int_equal(dirty_refused(&b), -EBADMSG);
+	image_free(b.img);
+}
+
 static void structures_are_named(void **state)
 {
 	struct qcow2_build b = good();
@@ -863,6 +987,7 @@ int main(void)
 		cmocka_unit_test(an_l1_entry_that_points_nowhere_loses_its_range),
 		cmocka_unit_test(reserved_bits_in_l1_make_doubtful),
 		cmocka_unit_test(an_adopted_table_takes_the_place_of_a_lost_one),
+		cmocka_unit_test(through_a_table_that_is_only_likely_all_is_doubtful),
 		cmocka_unit_test(l2_entries_that_cannot_be_lose_their_cluster),
 		cmocka_unit_test(reserved_bits_in_l2_make_doubtful),
 		cmocka_unit_test(version_2_knows_no_zero_bit),
@@ -874,6 +999,7 @@ int main(void)
 		cmocka_unit_test(there_are_no_compressed_clusters_in_a_data_file),
 		cmocka_unit_test(what_a_backing_file_would_hold_is_lost_without_it),
 		cmocka_unit_test(a_format_that_is_not_named_is_said),
+		cmocka_unit_test(a_backing_file_is_newer_only_if_its_copy_is_not),
 		cmocka_unit_test(without_its_data_file_all_data_is_lost),
 		cmocka_unit_test(snapshots_keep_what_was),
 		cmocka_unit_test(snapshot_names_are_made_safe_and_told_apart),
@@ -882,6 +1008,8 @@ int main(void)
 		cmocka_unit_test(bitmaps_are_listed),
 		cmocka_unit_test(bitmaps_that_are_not_up_to_date_are_said),
 		cmocka_unit_test(a_bitmap_directory_that_cannot_be_is_said),
+		cmocka_unit_test(a_bitmap_says_what_is_dirty),
+		cmocka_unit_test(a_bitmap_that_may_be_wrong_is_not_used),
 		cmocka_unit_test(structures_are_named),
 		cmocka_unit_test(any_truncation_is_survived),
 		cmocka_unit_test(any_flip_is_survived),

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "formats/container/qcow2.h"
 #include "formats/drivers.h"
 #include "formats/stack.h"
 #include "tests/lib/image.h"
@@ -94,7 +95,7 @@ static void assert_same(const char *name, const char *path, const char *options)
 	struct image *img;
 	struct layer *l;
 
-	run("qemu-img convert -O raw %s %s out.raw", options, name);
+	run("qemu-img convert -t unsafe -O raw %s %s out.raw", options, name);
 	snprintf(file, sizeof(file), "%s/%s", dir, name);
 	img = image_stack(file, NULL);
 	assert_int_equal(img->err, 0);
@@ -149,8 +150,8 @@ static const char *const variants[] = {
 enum { VARIANTS = sizeof(variants) / sizeof(*variants), SIZE = 5 * 1024 * 1024 + 1536 };
 
 /* Over whole and parts of clusters and subclusters; zeros with and without a cluster behind. */
-#define REWRITE                                                                                     \
-	"qemu-io -f qcow2 -c 'write -P 1 1536 512' -c 'write -P 2 70k 200k' -c 'write -z 100k 3k' " \
+#define REWRITE                                                                                               \
+	"qemu-io -t unsafe -f qcow2 -c 'write -P 1 1536 512' -c 'write -P 2 70k 200k' -c 'write -z 100k 3k' " \
 	"-c 'write -z -u 1M 300k' -c 'discard 1500k 256k' -c 'write -P 3 5120k 1k' "
 
 static void every_option_reads_the_same(void **state)
@@ -159,8 +160,8 @@ static void every_option_reads_the_same(void **state)
 	make_raw("in.raw", SIZE);
 	for (size_t i = 0; i < VARIANTS; i++) {
 		for (int packed = 0; packed < 2; packed++) {
-			run("qemu-img convert -O qcow2 %s -o %s in.raw a.qcow2", packed ? "-c" : "",
-			    variants[i]);
+			run("qemu-img convert -t unsafe -O qcow2 %s -o %s in.raw a.qcow2",
+			    packed ? "-c" : "", variants[i]);
 			run(REWRITE "a.qcow2");
 			assert_same("a.qcow2", "qcow2", "");
 		}
@@ -175,10 +176,10 @@ static void snapshots_read_the_same(void **state)
 	(void)state;
 	make_raw("in.raw", SIZE);
 	for (size_t i = 0; i < sizeof(v) / sizeof(*v); i++) {
-		run("qemu-img convert -c -O qcow2 -o %s in.raw a.qcow2", v[i]);
+		run("qemu-img convert -t unsafe -c -O qcow2 -o %s in.raw a.qcow2", v[i]);
 		run("qemu-img snapshot -c one a.qcow2 && " REWRITE "a.qcow2");
 		run("qemu-img snapshot -c two a.qcow2");
-		run("qemu-io -f qcow2 -c 'write -P 9 0 1M' a.qcow2");
+		run("qemu-io -t unsafe -f qcow2 -c 'write -P 9 0 1M' a.qcow2");
 		assert_same("a.qcow2", "qcow2", "");
 		assert_same("a.qcow2", "qcow2@one", "-l one");
 		assert_same("a.qcow2", "qcow2@two", "-l two");
@@ -195,12 +196,12 @@ static void backing_files_read_the_same(void **state)
 	for (int longer = 0; longer < 2; longer++) {
 		make_raw("in.raw", longer ? SIZE + (1 << 20) : SIZE - (1 << 20));
 		for (size_t i = 0; i < 3; i++) {
-			run("qemu-img convert -O %s in.raw base", format[i]);
+			run("qemu-img convert -t unsafe -O %s in.raw base", format[i]);
 			run("qemu-img create -f qcow2 -b base -F %s mid.qcow2 %d", format[i], SIZE);
 			run(REWRITE "mid.qcow2");
 			run("qemu-img create -f qcow2 -o extended_l2=on -b mid.qcow2 -F qcow2 "
 			    "top.qcow2");
-			run("qemu-io -f qcow2 -c 'write -P 7 1535k 2k' -c 'write -z 80k 5k' "
+			run("qemu-io -t unsafe -f qcow2 -c 'write -P 7 1535k 2k' -c 'write -z 80k 5k' "
 			    "top.qcow2");
 			assert_same("top.qcow2", "qcow2", "");
 		}
@@ -220,7 +221,7 @@ static void a_raw_backing_file_that_looks_like_qcow2_stays_raw(void **state)
 	img = image_stack(path, NULL);
 	assert_int_equal(img->err, 0);
 	assert_string_equal(img->top->parent->ops->name, "raw");
-	run("qemu-img convert -O raw outer.qcow2 out.raw");
+	run("qemu-img convert -t unsafe -O raw outer.qcow2 out.raw");
 	assert_string_equal(sha256_layer(img->top, a), sha256_file("out.raw", img->top->size, b));
 	image_free(img);
 }
@@ -249,7 +250,7 @@ static void a_raw_data_file_is_read_without_its_tables(void **state)
 	run("rm -f d.qcow2 d.data && qemu-img create -f qcow2 -o "
 	    "data_file=d.data,data_file_raw=on d.qcow2 %d",
 	    SIZE);
-	run(REWRITE "d.qcow2 && qemu-img convert -O raw d.qcow2 out.raw");
+	run(REWRITE "d.qcow2 && qemu-img convert -t unsafe -O raw d.qcow2 out.raw");
 	run("printf '\\377\\377\\377\\377' | dd of=d.qcow2 bs=1 seek=44 conv=notrunc status=none");
 	snprintf(path, sizeof(path), "%s/d.qcow2", dir);
 	img = image_stack(path, NULL);
@@ -285,6 +286,55 @@ static void bitmaps_are_no_trouble(void **state)
 	snprintf(path, sizeof(path), "%s/m.qcow2", dir);
 	img = image_stack(path, NULL);
 	assert_false(image_worse(img, BLEMISH));
+	image_free(img);
+}
+
+/* QEMU gives a bitmap over NBD; as "data": false, what is dirty. */
+static void dirty_by_qemu(const char *bitmap, struct ranges *d)
+{
+	char path[300];
+	unsigned long long off, len;
+	FILE *f;
+
+	run("qemu-nbd -r -f qcow2 --fork -k $PWD/s -B %s m.qcow2 && qemu-img map --output=json "
+	    "--image-opts driver=nbd,server.type=unix,server.path=$PWD/s,"
+	    "x-dirty-bitmap=qemu:dirty-bitmap:%s | tr -d '[{' | grep '\"data\": false' | "
+	    "tr -cd '0-9,\\n' | cut -d, -f1,2 >dirty",
+	    bitmap, bitmap);
+	snprintf(path, sizeof(path), "%s/dirty", dir);
+	f = fopen(path, "r");
+	assert_non_null(f);
+	while (fscanf(f, "%llu,%llu", &off, &len) == 2)
+		ranges_add(d, off, len, GRADE_DOUBTFUL, FINDING_COUNT);
+	fclose(f);
+}
+
+static void bitmaps_say_what_qemu_wrote(void **state)
+{
+	static const char *const name[] = {"coarse", "fine"};
+	struct image *img;
+	char path[300];
+
+	(void)state;
+	run("qemu-img create -f qcow2 -o cluster_size=512 m.qcow2 %d && "
+	    "qemu-img bitmap --add m.qcow2 coarse && qemu-img bitmap --add -g 512 m.qcow2 fine && "
+	    "" REWRITE "m.qcow2",
+	    SIZE);
+	snprintf(path, sizeof(path), "%s/m.qcow2", dir);
+	img = image_stack(path, NULL);
+	assert_int_equal(img->err, 0);
+	assert_clean(img);
+	for (size_t i = 0; i < 2; i++) {
+		struct ranges ours = {0}, qemus = {0};
+
+		dirty_by_qemu(name[i], &qemus);
+		assert_int_equal(qcow2_bitmap_dirty(img->top, name[i], &ours), 0);
+		assert_true(qemus.n > 2);
+		assert_int_equal(ours.n, qemus.n);
+		assert_memory_equal(ours.v, qemus.v, ours.n * sizeof(*ours.v));
+		ranges_free(&ours);
+		ranges_free(&qemus);
+	}
 	image_free(img);
 }
 
@@ -351,6 +401,7 @@ int main(void)
 		cmocka_unit_test(a_raw_data_file_is_read_without_its_tables),
 		cmocka_unit_test(preallocation_reads_the_same),
 		cmocka_unit_test(bitmaps_are_no_trouble),
+		cmocka_unit_test(bitmaps_say_what_qemu_wrote),
 		cmocka_unit_test(a_luks_disk_is_locked_not_damaged),
 		cmocka_unit_test(corpus_version_3),
 		cmocka_unit_test(corpus_version_2_compressed),

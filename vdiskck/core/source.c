@@ -598,6 +598,19 @@ bool source_mtime(const struct layer *l, int64_t *sec)
 	return true;
 }
 
+bool source_birth(const struct layer *l, int64_t *sec)
+{
+	const struct source *f = l->priv;
+	struct statx st;
+
+	if (l->ops != &source_ops || !S_ISREG(f->part[0].st.st_mode) ||
+	    statx(f->part[0].fd, "", AT_EMPTY_PATH, STATX_BTIME, &st) ||
+	    !(st.stx_mask & STATX_BTIME) || !st.stx_btime.tv_sec)
+		return false;
+	*sec = st.stx_btime.tv_sec;
+	return true;
+}
+
 static bool same_time(struct timespec a, struct timespec b)
 {
 	return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;

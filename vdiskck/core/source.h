@@ -61,6 +61,8 @@ const char *source_folder(const struct layer *l, size_t i);
 bool source_same(const struct layer *a, const struct layer *b);
 /* source_mtime() - last modification, seconds since 1970; false: not known */
 bool source_mtime(const struct layer *l, int64_t *sec);
+/* source_birth() - when the file was made where it lies now, likewise; many systems don't know */
+bool source_birth(const struct layer *l, int64_t *sec);
 /*
  * source_changed() - report what reading met: areas that can't be read, a file that was cut
  * short or written to since it was opened. Each once; for every source, at the end of a run.
