@@ -99,6 +99,16 @@ struct l1_bad {
 	uint64_t first, n, value;
 };
 
+/* Are all of these read through other tables? Then nothing is lost, see QCOW2_L2_ADOPTED. */
+static bool all_adopted(const struct qcow2_view *v, uint64_t first, uint64_t n)
+{
+	size_t found = 0;
+
+	for (size_t i = 0; i < v->n_adopted; i++)
+		found += v->adopted[i].l1_index - first < n;
+	return found == n;
+}
+
 static void l1_bad_end(struct qc *c, uint32_t owner, uint64_t l1_off, struct l1_bad *b)
 {
 	const struct qcow2 *q = c->q;
@@ -118,8 +128,8 @@ static void l1_bad_end(struct qc *c, uint32_t owner, uint64_t l1_off, struct l1_
 		f.len = b->n << shift;
 		if (f.len > c->l->size - f.off)
 			f.len = c->l->size - f.off;
-		f.lost = b->id == QCOW2_L1_ENTRY;
-		f.doubtful = !f.lost;
+		f.lost = b->id == QCOW2_L1_ENTRY && !all_adopted(&q->active, b->first, b->n);
+		f.doubtful = b->id != QCOW2_L1_ENTRY;
 	}
 	if (!c->silent)
 		finding_fact(c->l, b->id, &f, "L1 %s %" PRIu64 "%s of %s %s",
