@@ -160,6 +160,68 @@ static bool packed_past_end(const struct qcow2 *q, uint64_t entry)
 	return end > q->file_size && end - q->file_size >= q->cluster_size;
 }
 
+static uint64_t be(const uint8_t *p)
+{
+	uint64_t v;
+
+	memcpy(&v, p, sizeof(v));
+	return __builtin_bswap64(v);
+}
+
+struct packed {
+	uint64_t start;
+	uint32_t i;
+};
+
+static int packed_order(const void *a, const void *b)
+{
+	const struct packed *x = a, *y = b;
+
+	if (x->start != y->start)
+		return x->start < y->start ? -1 : 1;
+	return x->i < y->i ? -1 : x->i > y->i;
+}
+
+/*
+ * Two entries of a table that name the same packed bytes: QEMU packs each cluster for itself. Many
+ * share a host cluster, so that refcounts may still agree. Between tables it is not looked for:
+ * other bytes of one host cluster belong to guest clusters that were written one after the other,
+ * so most of them are in one table.
+ */
+static int packed_twice(struct qc *c, struct qc_table *t, const uint8_t *p)
+{
+	uint32_t entries = 1u << c->q->l2_bits, size = c->q->l2_entry;
+	uint64_t mask = (UINT64_C(1) << (62 - (c->q->cluster_bits - 8))) - 1, prev = 0;
+	struct packed *v;
+	bool ordered = true;
+	size_t n = 0;
+
+	for (uint32_t i = 0; i < entries && ordered; i++) {
+		uint64_t e = be(p + (size_t)i * size);
+
+		if (!(e & QCOW2_COMPRESSED))
+			continue;
+		ordered = (e & mask) > prev;
+		prev = e & mask;
+	}
+	if (ordered || c->bad_seen)
+		return 0;
+	v = malloc(entries * sizeof(*v));
+	if (!v)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < entries; i++)
+		if (be(p + (size_t)i * size) & QCOW2_COMPRESSED)
+			v[n++] = (struct packed){be(p + (size_t)i * size) & mask, i};
+	qc_sort(v, n, sizeof(*v), packed_order);
+	for (size_t k = 0; k < n; k++)
+		if ((k && v[k].start == v[k - 1].start) ||
+		    (k + 1 < n && v[k].start == v[k + 1].start))
+			bad_entry(c, t, v[k].i, be(p + (size_t)v[k].i * size),
+				  QCOW2_CLUSTER_SHARED);
+	free(v);
+	return 0;
+}
+
 /*
  * Anything that is not plain. As in QEMU, an entry that points into the middle of a cluster
  * counts for that cluster: it is the one that was meant more often than not.
@@ -201,14 +263,6 @@ static void odd_entry(struct qc *c, struct qc_table *t, uint32_t i, uint64_t ent
 	if (d.kind == QCOW2_KIND_UNALLOCATED || !off || data_file || off >= c->counted_end)
 		return;
 	refer(c, off >> q->cluster_bits, 1, t->weight, entry_flags(t, entry));
-}
-
-static uint64_t be(const uint8_t *p)
-{
-	uint64_t v;
-
-	memcpy(&v, p, sizeof(v));
-	return __builtin_bswap64(v);
 }
 
 static bool zeros(const uint8_t *p)
@@ -261,6 +315,8 @@ static int count_table(struct qc *c, struct qc_table *t, const uint8_t *p)
 	uint64_t plain = QCOW2_OFFSET_MASK & ~(q->cluster_size - 1);
 	uint64_t odd = ~(plain | QCOW2_COPIED);
 	struct ahead a = {0};
+	bool packed = false;
+	int r = 0;
 
 	for (uint32_t i = 0; i < n; i += len) {
 		uint64_t e = be(p + 8 * i), off = e & plain;
@@ -274,6 +330,7 @@ static int count_table(struct qc *c, struct qc_table *t, const uint8_t *p)
 		allocated++;
 		if (e & odd || !off || off >= c->plain_end) {
 			odd_entry(c, t, i, e, 0);
+			packed |= (e & QCOW2_COMPRESSED) != 0;
 			continue;
 		}
 		len = n - i;
@@ -293,12 +350,16 @@ static int count_table(struct qc *c, struct qc_table *t, const uint8_t *p)
 	}
 	ahead_flush(c, t->weight, &a);
 	t->allocated = allocated;
-	return atomic_load(&c->counts.full) ? -ENOBUFS : atomic_load(&c->err);
+	if (packed)
+		r = packed_twice(c, t, p);
+	return r ? r : atomic_load(&c->counts.full) ? -ENOBUFS : atomic_load(&c->err);
 }
 
 static int count_extended(struct qc *c, struct qc_table *t, const uint8_t *p)
 {
 	uint32_t n = 1u << c->q->l2_bits, allocated = 0;
+	bool packed = false;
+	int r = 0;
 
 	for (uint32_t i = 0; i < n; i++) {
 		uint64_t e = be(p + 16 * i), bitmap = be(p + 16 * i + 8);
@@ -307,9 +368,12 @@ static int count_extended(struct qc *c, struct qc_table *t, const uint8_t *p)
 			continue;
 		allocated++;
 		odd_entry(c, t, i, e, bitmap);
+		packed |= (e & QCOW2_COMPRESSED) != 0;
 	}
 	t->allocated = allocated;
-	return atomic_load(&c->counts.full) ? -ENOBUFS : atomic_load(&c->err);
+	if (packed)
+		r = packed_twice(c, t, p);
+	return r ? r : atomic_load(&c->counts.full) ? -ENOBUFS : atomic_load(&c->err);
 }
 
 /* ---- Windows ---- */

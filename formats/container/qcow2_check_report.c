@@ -10,7 +10,8 @@
 #include "vdiskck/core/session.h"
 
 enum {
-	SHOWN_MAX = 256, /* findings of one kind; the rest is one more, with their number */
+	SHOWN_MAX = 256,   /* findings of one kind; the rest is one more, with their number */
+	L1_SHOWN_MAX = 16, /* of a run of clusters: each costs a walk through the L1 table */
 };
 
 /* ---- Which structure lies there ---- */
@@ -282,6 +283,7 @@ static const char *bad_text(enum finding_id id)
 	case QCOW2_COPIED_UNUSED: return "has the COPIED flag, but no offset";
 	case QCOW2_COMPRESSED_COPIED: return "is compressed and has the COPIED flag";
 	case QCOW2_PACKED_IN_DATA_FILE: return "is compressed, but data lies in another file";
+	case QCOW2_CLUSTER_SHARED: return "has the packed bytes of another entry";
 	default: return "contradicts itself";
 	}
 }
@@ -295,7 +297,7 @@ static void guest_grade(const struct qc *c, const struct qc_bad *b, struct fact 
 		return;
 	f->lost = d.kind == QCOW2_KIND_BAD;
 	f->doubtful = d.reserved && !f->lost;
-	if (b->id == QCOW2_COPIED_UNUSED)
+	if (b->id == QCOW2_COPIED_UNUSED || b->id == QCOW2_CLUSTER_SHARED)
 		f->doubtful = !f->lost;
 	if (b->id == QCOW2_SUBCLUSTERS)
 		f->lost = true; /* some of it; the bitmaps of the entries in the row differ */
@@ -435,20 +437,76 @@ static struct group clip(const struct qc *c, const struct qc_run *run, struct qc
 	return (struct group){run, ref, ref.n};
 }
 
+/* L1 entry @i of the disk leads to a table whose refcount is too low: one of two is wrong. */
+static void report_l1(struct qc *c, const struct qc_run *run, const struct qc_table *t, uint64_t i,
+		      enum finding_id id)
+{
+	struct fact f = {
+		.at = c->q->l1_off + i * 8,
+		.at_len = 8,
+		.stored = strf("0x%" PRIx64, c->l1[i]),
+	};
+
+	guest_range(c, QC_OWNER_ACTIVE, i << c->q->l2_bits, UINT64_C(1) << c->q->l2_bits, &f);
+	f.doubtful = f.len;
+	finding_fact(c->l, id, &f,
+		     "L1 entry %" PRIu64 " leads to an L2 table at 0x%" PRIx64
+		     ", which has refcount %" PRIu64 " and %" PRIu32 " references",
+		     i, t->off, qc_stored(c, t->off >> c->q->cluster_bits),
+		     run->counted > t->weight ? run->counted : t->weight);
+}
+
+/*
+ * Tables of the disk in a run of refcounts that are too low, which are named twice, or were named
+ * by nobody: all that is read by such an L1 entry may be another part of the disk.
+ */
+static size_t report_tables(struct qc *c, const struct qc_run *run)
+{
+	uint64_t first = run->first << c->q->cluster_bits,
+		 end = first + (run->n << c->q->cluster_bits);
+	enum finding_id id = low_id(c, run, NULL);
+	size_t shown = 0, lo = 0, hi = c->tables.n;
+
+	if (run->diff != QC_LOW || id == QCOW2_REFCOUNT_STALE)
+		return 0;
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+
+		if (c->tables.v[mid].off < first)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	for (; lo < c->tables.n && c->tables.v[lo].off < end && shown < L1_SHOWN_MAX; lo++) {
+		const struct qc_table *t = &c->tables.v[lo];
+
+		for (uint64_t i = 0; t->active && i < c->l1_entries && shown < L1_SHOWN_MAX; i++) {
+			if ((c->l1[i] & QCOW2_OFFSET_MASK) != t->off)
+				continue;
+			report_l1(c, run, t, i, id);
+			shown++;
+		}
+	}
+	return shown;
+}
+
 /* All references to the clusters of a run. Returns how many findings that made. */
 static size_t report_refs(struct qc *c, const struct qc_run *run, size_t shown)
 {
 	QC_VECTOR(struct group) v = {0};
-	size_t made = 0, n = 0;
+	size_t made = report_tables(c, run), n = 0;
 
 	for (size_t i = qc_ref_first(c, run->first, run->n); i < c->refs.n;
 	     i = qc_ref_next(c, i + 1, run->first, run->n))
 		if (QC_PUSH(v, clip(c, run, c->refs.v[i])))
 			break; /* no memory: those that are known are reported */
 	if (!v.n) {
-		report_structure(c, run);
-		return 1;
+		if (!made)
+			report_structure(c, run);
+		return made ? made : 1;
 	}
+	shown += made;
+	made = 0;
 	qc_sort(v.v, v.n, sizeof(*v.v), guest_order);
 	for (size_t i = 0; i < v.n; i++) {
 		if (n && continues(&v.v[n - 1], &v.v[i]))

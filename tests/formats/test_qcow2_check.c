@@ -427,6 +427,33 @@ static void a_compressed_entry_never_has_the_copied_flag(void **state)
 	assert_finding(img, QCOW2_COMPRESSED_COPIED, l2_at(0) + 8);
 }
 
+static void two_l1_entries_on_one_table_are_both_named(void **state)
+{
+	struct image *img = *state;
+
+	image_be64(img, L1 + 8, l2_at(0) | COPIED);
+	image_check(img, &qcow2_ops);
+	assert_finding(img, QCOW2_CLUSTER_SHARED, L1);
+	assert_finding(img, QCOW2_CLUSTER_SHARED, L1 + 8);
+	assert_fact(img, QCOW2_CLUSTER_SHARED, 0, L2_SPAN);
+	assert_fact(img, QCOW2_CLUSTER_SHARED, L2_SPAN, L2_SPAN);
+}
+
+static void two_entries_on_the_same_packed_bytes_are_named(void **state)
+{
+	struct image *img = *state;
+
+	image_be64(img, l2_at(0), QCOW2_COMPRESSED | data_at(0, 0));
+	image_be64(img, l2_at(0) + 8, QCOW2_COMPRESSED | data_at(0, 0));
+	refcount(img, data_at(0, 0) / C, 2); /* as if two of its sectors were meant */
+	refcount(img, data_at(0, 1) / C, 0);
+	image_check(img, &qcow2_ops);
+	assert_int_equal(img->n_seen, 1);
+	assert_finding(img, QCOW2_CLUSTER_SHARED, l2_at(0));
+	assert_fact(img, QCOW2_CLUSTER_SHARED, 0, 2 * C);
+	assert_true(image_first(img, QCOW2_CLUSTER_SHARED)->fact.doubtful);
+}
+
 static void a_snapshot_whose_l1_lies_outside(void **state)
 {
 	struct image *img = *state;
@@ -714,6 +741,8 @@ int main(void)
 		T(entries_that_cannot_be_right_are_lost_and_in_runs),
 		T(l1_entries_with_reserved_bits_are_doubtful),
 		T(a_compressed_entry_never_has_the_copied_flag),
+		T(two_l1_entries_on_one_table_are_both_named),
+		T(two_entries_on_the_same_packed_bytes_are_named),
 		T(a_snapshot_whose_l1_lies_outside),
 		T(refcounts_behind_the_end_are_only_mentioned),
 		T(bitmaps_own_their_clusters),
