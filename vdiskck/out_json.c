@@ -82,9 +82,9 @@ void layer_info(struct layer *l, struct json *to)
 
 	if (l->ops->info)
 		l->ops->info(l, to);
-	/* Volumes do this themselves; a disk without partitions is one, too. */
-	if (l->ops->kind == LAYER_CONTAINER && !l->child && !l->state && !l->lazy &&
-	    !l->chain_child && signature_at(l, 0, &sig))
+	/* Partitions do this themselves; a disk without them or an opened cipher is a volume, too. */
+	if ((l->ops->kind == LAYER_CONTAINER || l->ops->kind == LAYER_CIPHER) && !l->child &&
+	    !l->state && !l->lazy && !l->chain_child && signature_at(l, 0, &sig))
 		signature_info(&sig, to);
 }
 

@@ -284,6 +284,38 @@ static void put_member(void *arg, const char *key, struct json *v)
 	put_value(m->f, m->indent, key, v);
 }
 
+struct phrase {
+	FILE *f;
+	bool more;
+};
+
+/* One member of an object in a list: "type password", "offset 0x2195000", or "used" if it is. */
+static void put_phrase(void *arg, const char *key, struct json *v)
+{
+	struct phrase *p = arg;
+	bool truth = js_kind(v) == JSON_BOOL;
+	char word[64], size[SIZE_TEXT];
+	uint64_t n;
+
+	if (truth && strcmp(js_text(v), "true"))
+		return;
+	snprintf(word, sizeof(word), "%s", key);
+	for (char *c = word; *c; c++)
+		*c = *c == '_' ? ' ' : *c;
+	fputs(p->more ? ", " : "", p->f);
+	p->more = true;
+	text_put(p->f, word);
+	if (truth)
+		return;
+	fputc(' ', p->f);
+	if (ends_with(key, "offset") && js_to_u64(v, &n))
+		fprintf(p->f, "0x%" PRIx64, n);
+	else if ((ends_with(key, "size") || ends_with(key, "length")) && js_to_u64(v, &n))
+		fputs(size_text(n, size), p->f);
+	else
+		text_put(p->f, js_text(v));
+}
+
 static void put_array(FILE *f, unsigned in, const char *key, struct json *v)
 {
 	size_t n = js_len(v);
@@ -299,7 +331,7 @@ static void put_array(FILE *f, unsigned in, const char *key, struct json *v)
 
 		if (js_kind(e) == JSON_OBJECT) {
 			fprintf(f, "%*s- ", (int)in + 2, "");
-			text_put(f, js_line(e));
+			js_each(e, put_phrase, &(struct phrase){.f = f});
 			fputc('\n', f);
 			continue;
 		}

@@ -13,6 +13,7 @@
 #include "vdiskck/out_json.h"
 #include "vdiskck/out_text.h"
 #include "vdiskck/sandbox.h"
+#include "vdiskck/secrets.h"
 
 /* The session that a signal stops; one command runs in a process. */
 static struct session *stoppable;
@@ -116,7 +117,9 @@ int run_open(struct run *r)
 
 	if (r->on_record)
 		run_record(r, json_header(a));
-	err = stack_open(&r->s, a->image, &r->source);
+	err = secrets_open(r);
+	if (!err)
+		err = stack_open(&r->s, a->image, &r->source);
 	if (err) {
 		r->failed = true;
 		return err;
@@ -203,6 +206,7 @@ int run_end(struct run *r, int status)
 	}
 	stoppable = NULL;
 	layer_free(r->source);
+	secrets_close(r);
 	collect_free(&r->found);
 	session_fini(&r->s);
 	return status;

@@ -21,6 +21,8 @@ struct run {
 	bool failed;	      /* an error stopped the command: no verdict but for damage seen */
 	char error[512];      /* the first line that said so */
 	uint64_t lost;	      /* bytes of the disk that can't be had */
+	struct layer *asked;  /* the locked layer that the user was asked about last */
+	int tries;	      /* answers that did not open it */
 	/* Gets every JSON record; run_init() sets it to standard output if --json was given. */
 	void (*on_record)(void *arg, const char *line);
 	void *record_arg;
