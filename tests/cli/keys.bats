@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # Where keys come from, what a locked layer says, and that no secret gets out.
 load common
+# Descriptors, terminals and /proc are the program's own here: no wrapper in between.
+VDISKCK=${VDISKCK_PROGRAM:-$VDISKCK}
 
 SECRET='correct horse & battery'
 
