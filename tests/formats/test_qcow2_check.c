@@ -427,6 +427,15 @@ static void a_compressed_entry_never_has_the_copied_flag(void **state)
 	assert_finding(img, QCOW2_COMPRESSED_COPIED, l2_at(0) + 8);
 }
 
+static void an_entry_that_kept_its_copied_flag_but_no_offset(void **state)
+{
+	struct image *img = *state;
+
+	image_be64(img, l2_at(0) + 8, COPIED);
+	image_check(img, &qcow2_ops);
+	assert_finding(img, QCOW2_COPIED_UNUSED, l2_at(0) + 8);
+}
+
 static void two_l1_entries_on_one_table_are_both_named(void **state)
 {
 	struct image *img = *state;
@@ -741,6 +750,7 @@ int main(void)
 		T(entries_that_cannot_be_right_are_lost_and_in_runs),
 		T(l1_entries_with_reserved_bits_are_doubtful),
 		T(a_compressed_entry_never_has_the_copied_flag),
+		T(an_entry_that_kept_its_copied_flag_but_no_offset),
 		T(two_l1_entries_on_one_table_are_both_named),
 		T(two_entries_on_the_same_packed_bytes_are_named),
 		T(a_snapshot_whose_l1_lies_outside),
