@@ -83,6 +83,7 @@ struct luks_segment {
 	char integrity[LUKS_NAME]; /* "": none; "hmac(sha256)", "aead", "poly1305" */
 	int digest;		   /* index, or -1 */
 	struct sector_cipher *c;
+	struct luks_aead *aead; /* authenticated encryption: instead of @c; NULL: none */
 };
 
 struct luks_token {

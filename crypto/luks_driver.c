@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "crypto/luks.h"
+#include "crypto/luks_aead.h"
 #include "crypto/unit.h"
 #include "vdiskck/core/json.h"
 #include "vdiskck/core/session.h"
@@ -59,6 +60,24 @@ static int luks2_probe(struct layer *below)
 	return luks2_find(below, &off) ? 90 : 0;
 }
 
+/* dm-integrity says how long a segment with tags is; cryptsetup makes but one. */
+static int aeads_open(struct layer *l)
+{
+	struct luks *u = l->priv;
+	int r = 0;
+
+	for (size_t i = 0; !r && i < u->n_segments; i++) {
+		struct luks_segment *g = &u->segment[i];
+
+		if (g->kind != LUKS_CRYPT || !g->integrity[0])
+			continue;
+		r = luks_aead_open(l, g);
+		if (i + 1 == u->n_segments)
+			l->size = g->start + g->len;
+	}
+	return r;
+}
+
 /* Do the bytes look like a segment's, so that its cipher could be opened at all? */
 static int ciphers_known(struct layer *l)
 {
@@ -75,7 +94,7 @@ static int ciphers_known(struct layer *l)
 		int r = -EOPNOTSUPP;
 
 		if (g->kind != LUKS_CRYPT || g->integrity[0]) {
-			known += g->kind == LUKS_LINEAR;
+			known += g->kind == LUKS_LINEAR || g->aead;
 			continue;
 		}
 		for (size_t k = 0; r && k < sizeof(lens) / sizeof(*lens); k++)
@@ -106,7 +125,9 @@ static int luks_open(struct layer *l, int (*parse)(struct layer *l))
 		finding_fact(l, LUKS_REENCRYPTION, &(struct fact){.in = u->meta, .at_len = 4096},
 			     "a reencryption was not finished: %zu segments, each with its own key",
 			     u->n_segments);
-	r = ciphers_known(l);
+	r = aeads_open(l);
+	if (!r)
+		r = ciphers_known(l);
 	return r ? r : luks_unlock(l);
 }
 
@@ -136,6 +157,8 @@ static int luks_map(struct layer *l, uint64_t off, struct extent *run)
 	uint64_t in = off - g->start;
 
 	run->len = g->len - in;
+	if (g->aead && luks_aead_ready(g->aead))
+		return luks_aead_map(g->aead, in, run);
 	if (g->kind != LUKS_LINEAR && !g->c) {
 		run->kind = EXTENT_LOST;
 		run->why = LAYER_LOCKED;
@@ -165,6 +188,8 @@ static int read_sectors(struct layer *l, uint64_t off, void *buf, size_t len, st
 
 		if (g->kind == LUKS_LINEAR) {
 			r = layer_read_as(l->below, g->off + in, p, n, off, bad);
+		} else if (g->aead && luks_aead_ready(g->aead)) {
+			r = luks_aead_read(g->aead, g->start, off, p, n, bad);
 		} else if (!g->c) {
 			memset(p, 0, n);
 			r = ranges_add(bad, off, n, GRADE_LOST, LAYER_LOCKED);
@@ -235,6 +260,14 @@ static int luks_check(struct layer *l)
 
 	for (int i = 0; i < 2; i++)
 		session_checked(l->s, u->copy[i].size);
+	for (size_t i = 0; i < u->n_segments; i++) {
+		int r = u->segment[i].aead
+				? luks_aead_check(u->segment[i].aead, u->segment[i].start)
+				: 0;
+
+		if (r)
+			return r;
+	}
 	return luks_check_slots(l);
 }
 
@@ -321,6 +354,13 @@ static void luks_info(struct layer *l, struct json *to)
 		js_add(list, c);
 	}
 	js_put(to, "metadata_copies", list);
+	for (size_t i = 0; i < u->n_segments; i++)
+		if (u->segment[i].aead) {
+			struct json *j = js_object();
+
+			luks_aead_info(u->segment[i].aead, j);
+			js_put(to, "dm_integrity", j);
+		}
 }
 
 static bool luks_structure(struct layer *l, uint64_t at, char *name, size_t cap, uint64_t *start,
@@ -344,6 +384,10 @@ static bool luks_structure(struct layer *l, uint64_t at, char *name, size_t cap,
 			*len = u->copy[i].size;
 			return true;
 		}
+	for (size_t i = 0; i < u->n_segments; i++)
+		if (u->segment[i].aead &&
+		    luks_aead_structure(u->segment[i].aead, at, name, cap, start, len))
+			return true;
 	if (at >= u->header_end)
 		return false;
 	snprintf(name, cap, u->version == 1 ? "LUKS1 header" : "LUKS2 header area");
@@ -366,6 +410,8 @@ static void luks_close(struct layer *l)
 		prim_secret_free(u->digest[i].key);
 	for (size_t i = 0; i < u->n_segments; i++)
 		sector_close(u->segment[i].c);
+	for (size_t i = 0; i < u->n_segments; i++)
+		luks_aead_close(u->segment[i].aead);
 	free(u);
 }
 

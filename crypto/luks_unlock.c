@@ -8,6 +8,7 @@
 
 #include "crypto/keys.h"
 #include "crypto/luks.h"
+#include "crypto/luks_aead.h"
 #include "crypto/unit.h"
 #include "vdiskck/core/endian.h"
 #include "vdiskck/core/session.h"
@@ -181,8 +182,13 @@ static int open_segments(struct luks *u)
 		struct sector_spec spec = {g->cipher.name, g->cipher.mode, g->cipher.iv, g->sector,
 					   512};
 
-		if (g->kind != LUKS_CRYPT || g->c || !d || !d->key || g->integrity[0])
+		if (g->kind != LUKS_CRYPT || g->c || !d || !d->key || (g->integrity[0] && !g->aead))
 			continue;
+		if (g->aead) {
+			r = luks_aead_key(g->aead, d->key, d->key_len);
+			r = r == -EOPNOTSUPP ? 0 : r;
+			continue;
+		}
 		r = sector_open(&g->c, &spec, d->key, d->key_len);
 		if (r == -EOPNOTSUPP)
 			r = 0; /* said at parsing; its bytes stay lost */
