@@ -36,7 +36,7 @@ static const struct {
 } kinds[] = {
 	{"passphrase", KEY_PASSPHRASE}, {"recovery", KEY_RECOVERY}, {"bek", KEY_BEK},
 	{"keyfile", KEY_KEYFILE},	{"fvek", KEY_FVEK},	    {"vmk", KEY_VMK},
-	{"volume-key", KEY_VOLUME_KEY}, {"pim", KEY_PIM},
+	{"volume-key", KEY_VOLUME_KEY}, {"pim", KEY_PIM},	    {"root-hash", KEY_ROOT_HASH},
 };
 
 const char *key_kind_name(enum key_kind kind)
@@ -213,7 +213,8 @@ static int add_line(struct session *s, struct keyring **ring, char *line)
 	case KEY_KEYFILE: return add_file(s, ring, kind, at, value + strspn(value, " \t"));
 	case KEY_FVEK:
 	case KEY_VMK:
-	case KEY_VOLUME_KEY: return add_hex(ring, kind, at, value + strspn(value, " \t"));
+	case KEY_VOLUME_KEY:
+	case KEY_ROOT_HASH: return add_hex(ring, kind, at, value + strspn(value, " \t"));
 	default: return -EINVAL;
 	}
 	return keys_add(ring, kind, at, value, strlen(value));
@@ -239,7 +240,7 @@ static int parse(struct session *s, const char *spec, char *text, size_t len, st
 				s, 0,
 				"%s: line %u: not a key; a line is `passphrase TEXT`, `recovery "
 				"DIGITS`, `bek PATH`, `keyfile PATH`, `fvek HEX`, `vmk HEX`, "
-				"`volume-key HEX` or `pim NUMBER`",
+				"`volume-key HEX`, `root-hash HEX` or `pim NUMBER`",
 				spec, number);
 		line = stop + 1;
 	}

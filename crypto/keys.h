@@ -23,6 +23,7 @@ enum key_kind {
 	KEY_VMK = 1 << 5,	 /* BitLocker, raw bytes */
 	KEY_VOLUME_KEY = 1 << 6, /* LUKS and others, raw bytes */
 	KEY_PIM = 1 << 7,	 /* VeraCrypt's personal iterations multiplier, as text */
+	KEY_ROOT_HASH = 1 << 8,	 /* dm-verity, raw bytes: no secret, but what all hashes rest on */
 };
 
 struct key {

@@ -32,6 +32,7 @@ const struct layer_ops *const cipher_drivers[] = {
 	&luks1_ops,
 	&bitlocker_ops,
 	&integrity_ops,
+	&verity_ops,
 	&tcrypt_ops,
 	NULL,
 };

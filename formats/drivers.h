@@ -18,7 +18,7 @@ extern const struct layer_ops foreign_vhdx_ops, foreign_vmdk_ops, foreign_vdi_op
 	foreign_ova_ops, foreign_xz_ops, foreign_gzip_ops, foreign_bzip2_ops, foreign_zstd_ops,
 	foreign_zip_ops;
 extern const struct layer_ops bitlocker_ops, luks1_ops, luks2_ops;
-extern const struct layer_ops integrity_ops;
+extern const struct layer_ops integrity_ops, verity_ops;
 extern const struct layer_ops bitlocker_ops, luks1_ops, luks2_ops, tcrypt_ops;
 extern const struct layer_ops mbr_ops, gpt_ops, scan_ops;
 
