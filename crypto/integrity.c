@@ -239,6 +239,16 @@ static enum finding_id verdict(struct integrity *g, uint64_t off, const uint8_t 
 		       : INTEGRITY_TAG;
 }
 
+/* Is nothing of the block at @off there? Then it is lost, and not doubtful besides. */
+static bool wholly_lost(const struct ranges *lost, uint64_t off, uint32_t block)
+{
+	for (size_t i = ranges_find(lost, off); i < lost->n && lost->v[i].off <= off; i++)
+		if (lost->v[i].grade == GRADE_LOST &&
+		    lost->v[i].off + lost->v[i].len >= off + block)
+			return true;
+	return false;
+}
+
 /* Hold each block of [off, off + len) against its tag. @lost: what must not be, sorted. */
 static int verify(struct integrity *g, uint64_t off, const uint8_t *data, size_t len,
 		  const uint8_t *tags, const struct ranges *lost, struct ranges *bad)
@@ -258,7 +268,9 @@ static int verify(struct integrity *g, uint64_t off, const uint8_t *data, size_t
 			continue;
 		if (lost->n && ranges_overlap(lost, off, d->block)) {
 			/* Less than a block proves nothing about the rest of it. */
-			r = ranges_add(bad, off, d->block, GRADE_DOUBTFUL, INTEGRITY_TAG_LOST);
+			if (!wholly_lost(lost, off, d->block))
+				r = ranges_add(bad, off, d->block, GRADE_DOUBTFUL,
+					       INTEGRITY_TAG_LOST);
 			continue;
 		}
 		id = verdict(g, off, data, tags, made, &r);
