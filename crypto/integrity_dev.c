@@ -176,13 +176,13 @@ static int bitmap_load(struct integrity_dev *d, const struct integrity_superbloc
 	uint64_t bytes, room = d->initial - INTEGRITY_SB;
 
 	d->bitmap_shift = sb->log2_blocks_per_bitmap_bit + sb->log2_sectors_per_block;
-	if (!(d->flags & INTEGRITY_DIRTY_BITMAP))
-		return 0;
-	if (d->bitmap_shift > 60) {
+	if (d->bitmap_shift > 60 && d->flags & INTEGRITY_DIRTY_BITMAP)
 		sb_finding(d, INTEGRITY_SUPERBLOCK, 0x1d, 1,
 			   "bitmap bits that stand for more than any volume has");
+	if (d->bitmap_shift > 60)
 		d->bitmap_shift = 60;
-	}
+	if (!(d->flags & INTEGRITY_DIRTY_BITMAP))
+		return 0;
 	d->bitmap_bits = ((d->sectors - 1) >> d->bitmap_shift) + 1;
 	bytes = (d->bitmap_bits + 7) / 8;
 	if (bytes > room || bytes > BITMAP_MAX || room > d->below->size) {

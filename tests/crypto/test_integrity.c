@@ -361,7 +361,7 @@ static void truncation_anywhere_never_crashes(void **state)
 	struct integrity_image b = integrity_build(&small);
 
 	(void)state;
-	for (size_t len = b.img->len; len > 100; len -= len > b.initial + 9000 ? 6007 : 509) {
+	for (size_t len = b.img->len; len > 600; len -= len > b.initial + 9000 ? 6007 : 509) {
 		image_resize(b.img, len);
 		image_open(b.img, &integrity_ops);
 		b.img->s.opt.data = true;
