@@ -217,26 +217,29 @@ static uint64_t extend(struct trial *t, const struct suspect *s)
 	return len;
 }
 
+/* One place after the other: two neighbours that were swapped are one run of noise. */
 static int suspect_try(void *arg, size_t i)
 {
 	struct suspects *s = arg;
-	const struct suspect *v = i < s->n_torn ? &s->torn[i] : &s->whole[i - s->n_torn];
+	struct suspect v = i < s->n_torn ? s->torn[i] : s->whole[i - s->n_torn];
 	struct trial t;
-	int r;
+	uint64_t done;
+	int r = 0;
 
-	if (session_stopped(s->l->s))
-		return -EINTR;
-	if (ranges_overlap(&s->said, v->at, v->len))
+	if (ranges_overlap(&s->said, v.at, v.len))
 		return 0;
-	trial_init(&t, s->l, v->at);
-	r = layer_read(s->l->below, v->at, t.stored, t.unit, NULL);
-	if (!r)
-		r = try_all(&t);
-	if (r == 1) {
-		report(&t, v, extend(&t, v));
-		r = 0;
+	for (; v.len && r >= 0; v.at += done, v.len -= done) {
+		if (session_stopped(s->l->s))
+			return -EINTR;
+		trial_init(&t, s->l, v.at);
+		r = layer_read(s->l->below, v.at, t.stored, t.unit, NULL);
+		if (!r)
+			r = try_all(&t);
+		done = r == 1 ? extend(&t, &v) : v.len < BLOCK ? t.unit : BLOCK;
+		if (r == 1)
+			report(&t, &v, done);
 	}
-	return r;
+	return r < 0 ? r : 0;
 }
 
 int cause_try(struct suspects *s)

@@ -129,6 +129,27 @@ static void two_sectors_in_each_others_place(void **state)
 	image_free(img);
 }
 
+static void neighbours_swapped(void **state)
+{
+	struct image *img = volume("xts-plain64");
+	uint8_t a[4096], *p = img->buf + AT + 0x300000;
+
+	(void)state;
+	memcpy(a, p, 4096);
+	memcpy(p, p + 4096, 4096);
+	memcpy(p + 4096, a, 4096);
+	memcpy(a, p + 0x10200, 512);
+	memcpy(p + 0x10200, p + 0x10400, 512);
+	memcpy(p + 0x10400, a, 512);
+	pass(img);
+	assert_misdirected(img, 0x300000, 4096, 0x301000);
+	assert_misdirected(img, 0x301000, 4096, 0x300000);
+	assert_misdirected(img, 0x310200, 512, 0x310400);
+	assert_misdirected(img, 0x310400, 512, 0x310200);
+	assert_int_equal(image_worse(img, BLEMISH), 4);
+	image_free(img);
+}
+
 /* A twin whose home the key tells needs no second finding. */
 static void a_duplicate_is_said_once(void **state)
 {
@@ -206,6 +227,7 @@ int main(void)
 		cmocka_unit_test(a_block_off_by_a_power_of_two),
 		cmocka_unit_test(a_sector_number_taken_in_larger_units),
 		cmocka_unit_test(two_sectors_in_each_others_place),
+		cmocka_unit_test(neighbours_swapped),
 		cmocka_unit_test(a_duplicate_is_said_once),
 		cmocka_unit_test(noise_that_belongs_nowhere_is_silent),
 		cmocka_unit_test(cbc_gives_no_suspects),
