@@ -554,12 +554,12 @@ static enum run_kind state_at(const struct bitlocker *b, uint64_t at, uint64_t *
 	return RUN_CIPHER;
 }
 
-static void run_at(const struct bitlocker *b, uint64_t off, struct run *run)
+/* The first region that ends behind @off. */
+static size_t region_behind(const struct bitlocker *b, uint64_t off)
 {
 	size_t lo = 0, hi = b->n_regions;
-	uint64_t limit = UINT64_MAX - off, len;
 
-	while (lo < hi) { /* the first region that ends behind @off */
+	while (lo < hi) {
 		size_t mid = (lo + hi) / 2;
 
 		if (b->region[mid].off + b->region[mid].len <= off)
@@ -567,6 +567,14 @@ static void run_at(const struct bitlocker *b, uint64_t off, struct run *run)
 		else
 			hi = mid;
 	}
+	return lo;
+}
+
+static void run_at(const struct bitlocker *b, uint64_t off, struct run *run)
+{
+	size_t lo = region_behind(b, off);
+	uint64_t limit = UINT64_MAX - off, len;
+
 	run->at = off;
 	if (lo < b->n_regions && b->region[lo].off <= off) {
 		const struct fve_region *g = &b->region[lo];
@@ -717,34 +725,28 @@ static int bitlocker_read(struct layer *l, uint64_t off, void *buf, size_t len, 
 static int bitlocker_ciphertext(struct layer *l, uint64_t at, uint64_t *len, uint64_t *off)
 {
 	const struct bitlocker *b = l->priv;
+	size_t i = region_behind(b, at);
+	/* What is moved is the start of the volume: it wins over all, so it is the first region. */
+	const struct fve_region *moved =
+		b->n_regions && b->region[0].kind == FVE_MOVED ? &b->region[0] : NULL;
+	const struct fve_region *g = i < b->n_regions ? &b->region[i] : NULL;
 	uint64_t limit = UINT64_MAX - at;
-	enum run_kind kind = RUN_CIPHER;
-	bool moved = false;
+	enum run_kind kind = RUN_ZERO;
 
 	*off = at;
-	for (size_t i = 0; i < b->n_regions; i++) {
-		const struct fve_region *g = &b->region[i];
-		uint64_t end = g->off + g->len;
-
-		if (g->kind == FVE_MOVED && at - g->at < g->len) {
-			*off = g->off + (at - g->at);
-			limit = g->at + g->len - at;
-			moved = true;
-			break;
-		}
-		if (g->kind == FVE_MOVED && g->at > at && g->at - at < limit)
-			limit = g->at - at;
-		if (at >= g->off && at < end)
-			kind = RUN_ZERO;
-		if (g->off > at && g->off - at < limit)
-			limit = g->off - at;
-		if (end > at && end - at < limit)
-			limit = end - at;
-	}
-	if (moved || kind == RUN_CIPHER)
+	if (moved && at >= moved->at && at - moved->at < moved->len) {
+		*off = moved->off + (at - moved->at);
+		limit = moved->len - (at - moved->at);
 		kind = state_at(b, at, len);
-	else
-		*len = limit;
+	} else if (g && g->off <= at) {
+		*len = limit = g->len - (at - g->off);
+	} else {
+		if (g)
+			limit = g->off - at;
+		kind = state_at(b, at, len);
+	}
+	if (moved && moved->at > at && moved->at - at < limit)
+		limit = moved->at - at;
 	if (*len > limit)
 		*len = limit;
 	return kind == RUN_CIPHER;

@@ -35,6 +35,7 @@ enum {
 	HOLE_MAX = 16,
 	HOLE_HEAD = 64 << 10, /* here file systems write sectors */
 	TWINS_SAID = 256,
+	STEPS_MAX = 1 << 20, /* ranges of ciphertext and not in one run of zeros */
 };
 
 /* A run of sectors that are no ciphertext, in the layer below and in the cipher's. */
@@ -258,11 +259,12 @@ static int deliver(void *arg, struct piece *p)
 {
 	struct pass *ps = arg;
 	uint64_t end = p->off + p->len, len;
+	unsigned steps = 0;
 	int r = 0;
 
 	if (p->kind != EXTENT_ZERO)
 		return 0;
-	for (uint64_t at = p->off; at < end && !r; at += len) {
+	for (uint64_t at = p->off; at < end && !r && steps < STEPS_MAX; at += len, steps++) {
 		struct odd o = {.at = at};
 		int in = ps->l->ops->ciphertext(ps->l, at, &len, &o.off);
 

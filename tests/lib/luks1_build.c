@@ -52,12 +52,12 @@ void luks1_write(struct image *img, uint64_t off, const void *p, size_t len, uin
 
 void luks1_text(uint64_t sector, uint8_t p[512])
 {
-	char line[65];
+	char line[96];
 
 	for (int i = 0; i < 8; i++) {
-		snprintf(line, sizeof(line), "%-63s\n", "the quick brown fox jumps over sector");
-		snprintf(line + 40, sizeof(line) - 40, "%8llu line %d         ",
-			 (unsigned long long)sector, i);
+		snprintf(line, sizeof(line),
+			 "the quick brown fox jumps over sector  %10llu line %d           \n",
+			 (unsigned long long)(sector % 10000000000), i);
 		memcpy(p + 64 * i, line, 64);
 	}
 }

@@ -4,9 +4,11 @@
 
 #include <stdio.h>
 
+#include "crypto/bitlocker.h"
 #include "crypto/keys.h"
 #include "crypto/luks.h"
 #include "recover/keyless.h"
+#include "tests/lib/bitlocker_build.h"
 #include "tests/lib/luks1_build.h"
 
 enum { SIZE = 16 << 20, AT = LUKS1_PAYLOAD };
@@ -30,13 +32,13 @@ static void pass(struct image *img)
 /* The sector that belongs to @from lands at @to; what belongs there is gone. */
 static void misdirect(struct image *img, uint64_t from, uint64_t to, size_t len)
 {
-	uint8_t text[4096];
+	uint8_t text[4096] = {0};
 
 	for (size_t i = 0; i < len; i += 512)
 		luks1_text(1000000 + i, text + i); /* newer than what stands at @from */
 	luks1_write(img, from, text, len, to);
 	if (from != to) { /* luks1_write() encrypts for where the first argument says */
-		uint8_t old[4096];
+		uint8_t old[4096] = {0};
 
 		for (size_t i = 0; i < len; i += 512)
 			luks1_text((from + i) / 512, old + i);
@@ -219,6 +221,54 @@ static void a_locked_volume_has_no_causes(void **state)
 	image_free(img);
 }
 
+/* BitLocker's ways to bind a sector to its address; suspended, so that no key is needed. */
+static void bitlocker_sectors_say_where_they_belong(void **state)
+{
+	enum { LEN = 8 << 20 };
+	static const struct {
+		enum fve_method method;
+		uint32_t sector;
+	} kinds[] = {{FVE_XTS128, 512},
+		     {FVE_XTS256, 4096},
+		     {FVE_CBC128_ELEPHANT, 512},
+		     {FVE_CBC256_ELEPHANT, 4096}};
+
+	(void)state;
+	for (size_t k = 0; k < sizeof(kinds) / sizeof(*kinds); k++) {
+		struct bitlocker_build b = {
+			.method = kinds[k].method, .sector = kinds[k].sector, .clear = true};
+		uint32_t n = kinds[k].sector;
+		struct image *img = image_new(LEN);
+		uint8_t a[4096];
+		uint64_t x = 0x123000, y = 0x12c000;
+
+		for (size_t i = 0; i < LEN / 512; i++)
+			if (i % (LEN / 512 / 4) >= 512 || i < 512) /* room for metadata */
+				luks1_text(i, img->buf + 512 * i);
+		memcpy(img->buf + 3, "NTFS    ", 8);
+		assert_int_equal(bitlocker_build(&b, img->buf, LEN), 0);
+		image_open(img, &bitlocker_ops);
+		assert_int_equal(img->err, 0);
+		img->n_seen = 0;
+		assert_int_equal(keyless_check(img->top), 0);
+		assert_clean(img);
+
+		memcpy(a, img->buf + x, n);
+		memcpy(img->buf + x, img->buf + y, n);
+		memcpy(img->buf + y, a, n);
+		memset(img->buf + 0x701000, 0, 512);
+		img->n_seen = 0;
+		assert_int_equal(keyless_check(img->top), 0);
+		assert_finding(img, CIPHERTEXT_OVERWRITTEN, 0x701000);
+		assert_finding(img, CIPHERTEXT_MISDIRECTED, x);
+		assert_finding(img, CIPHERTEXT_MISDIRECTED, y);
+		assert_int_equal(image_worse(img, BLEMISH), 3);
+		assert_non_null(
+			strstr(image_first(img, CIPHERTEXT_MISDIRECTED)->message, "as of 0x12"));
+		image_free(img);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -231,6 +281,7 @@ int main(void)
 		cmocka_unit_test(a_duplicate_is_said_once),
 		cmocka_unit_test(noise_that_belongs_nowhere_is_silent),
 		cmocka_unit_test(cbc_gives_no_suspects),
+		cmocka_unit_test(bitlocker_sectors_say_where_they_belong),
 		cmocka_unit_test(a_locked_volume_has_no_causes),
 	};
 

@@ -357,6 +357,30 @@ static void unreadable_sectors_are_not_judged(void **state)
 	image_free(img);
 }
 
+/* Whatever the header says of where the payload is, the pass ends. */
+static void hostile_headers_end(void **state)
+{
+	struct image *img = luks1_build(64 << 10, "xts-plain64");
+
+	(void)state;
+	for (size_t i = 8; i < 592; i++) {
+		uint8_t was = img->buf[i];
+
+		img->buf[i] ^= (uint8_t)(i % 3 ? 0xff : 0x01);
+		image_open(img, &luks1_ops);
+		keyless_check(img->top);
+		img->buf[i] = was;
+	}
+	image_free(img);
+	for (size_t len = 512; len < 8 << 10; len += 700) { /* cut at the header, at the payload */
+		img = luks1_build(64 << 10, "xts-plain64");
+		image_resize(img, len);
+		image_open(img, &luks1_ops);
+		assert_int_equal(keyless_check(img->top), 0);
+		image_free(img);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -378,6 +402,7 @@ int main(void)
 		cmocka_unit_test(without_room_for_all_blocks_a_part_is_compared),
 		cmocka_unit_test(modes_that_show_patterns_are_left_alone),
 		cmocka_unit_test(cbc_is_seen_like_xts),
+		cmocka_unit_test(hostile_headers_end),
 		cmocka_unit_test(unreadable_sectors_are_not_judged),
 	};
 
