@@ -33,6 +33,8 @@ static uint64_t subject_off;
 		}                                                                                  \
 	} while (0)
 
+struct keyring *fuzz_keys;
+
 static _Thread_local int in_target;
 static size_t findings, findings_max;
 
@@ -105,6 +107,7 @@ static void on_error(void *arg, const char *line)
 static struct layer *start(struct session *s, const uint8_t *data, size_t size)
 {
 	session_init(s);
+	s->keys = fuzz_keys;
 	s->opt.jobs = 1; /* so that a run can be repeated */
 	s->opt.data = size & 1;
 	s->on_finding = on_finding;

@@ -14,6 +14,9 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
+/* Keys that the session has; NULL: none. A target may set it, once. */
+extern struct keyring *fuzz_keys;
+
 /* fuzz_driver() - open @ops on the bytes, and walk, read, describe and check what opens */
 void fuzz_driver(const struct layer_ops *ops, const uint8_t *data, size_t size);
 /* fuzz_stack() - let discovery loose on the bytes, and do the same with every layer it finds */

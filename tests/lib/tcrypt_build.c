@@ -53,8 +53,8 @@ void tcrypt_header_put(uint8_t *buf, uint64_t off, const char *password,
 
 	memcpy(buf + off, h, sizeof(*h));
 	tcrypt_noise_put(buf, off, TCRYPT_SALT);
-	if (prim_pbkdf2(PRIM_SHA512, password, strlen(password), buf + off, TCRYPT_SALT, 1000, key,
-			sizeof(key)))
+	if (prim_pbkdf2(PRIM_RIPEMD160, password, strlen(password), buf + off, TCRYPT_SALT, 2000,
+			key, sizeof(key)))
 		abort();
 	encrypt(key, 0, buf + off + TCRYPT_SALT, TCRYPT_BODY, TCRYPT_BODY);
 }

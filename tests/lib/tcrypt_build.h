@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* TrueCrypt volumes for tests: AES-XTS, PBKDF2 with SHA-512, whose key derivation takes no time. */
+/* TrueCrypt volumes for tests: AES-XTS, PBKDF2 with RIPEMD-160, the first that is tried. */
 #ifndef VDISKCK_TESTS_TCRYPT_BUILD_H
 #define VDISKCK_TESTS_TCRYPT_BUILD_H
 
