@@ -24,7 +24,7 @@ static const struct volume {
 	{"cryptsetup-sys_vc_1_gpt_part-sha512-xts-aes", .password = "aaaaaaaaaaaa", .off = 34603008,
 	 .len = 16777216,
 	 .sha256 = "b6836795602495e5b9c9b73862a79b079f39b23d5fc7b02d31bce40d9f76155d",
-	 .id = "DEAD-BABE", .slow = true},
+	 .id = "DEAD-BABE", .slow = true, .wrong = TCRYPT_TRUNCATED},
 	{"cryptsetup-sys_vc_1_mbr_full-sha256-xts-aes", .password = "aaaaaaaaaaaa",
 	 .wrong = TCRYPT_TRUNCATED, .off = 32256, .len = 18842112,
 	 .sha256 = "648c4c5229d377b5957a200b75c47fe3ce4e157c89efedb02111366868c02d1d"},
@@ -278,7 +278,8 @@ static void opens_and_holds_what_it_should(void **state)
 	off = t->whole ? t->start : 0;
 	if (v->len) {
 		assert_int_equal(t->start, v->off);
-		assert_int_equal(t->len, v->len);
+		/* Headers of 60 GB disks were put into small ones: the rest is missing. */
+		assert_true(t->whole ? t->len >= v->len : t->len == v->len);
 		assert_sha256(img->top, off, v->len, v->sha256);
 	} else if (v->id) {
 		assert_no_noise(img->top);
