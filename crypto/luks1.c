@@ -54,7 +54,7 @@ static bool slot_possible(const struct luks *u, const struct luks_slot *s, uint6
 {
 	uint64_t len = s->key_len * (uint64_t)s->stripes;
 
-	return s->stripes && len <= LUKS_AREA_MAX && s->off >= sizeof(struct luks1_header) &&
+	return s->stripes && len <= LUKS_AREA_MAX && s->off >= 4096 && /* cryptsetup refuses less */
 	       range_inside(s->off, len, payload ? payload : u->meta->size);
 }
 
@@ -160,7 +160,7 @@ int luks1_parse(struct layer *l)
 	}
 	g->kind = LUKS_CRYPT;
 	g->off = payload;
-	g->len = l->below->size - payload;
+	g->len = (l->below->size - payload) & ~511ull; /* a sector that is cut is none */
 	g->sector = 512;
 	l->size = g->len;
 	for (unsigned i = 0; i < SLOTS; i++)

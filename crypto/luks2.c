@@ -416,6 +416,29 @@ static int segment_cmp(const void *a, const void *b)
 	return (x->id > y->id) - (x->id < y->id);
 }
 
+/* Segments are whole sectors, at whole sectors: what is not can't be read as they say. */
+static void segment_judge(struct layer *l, struct luks_segment *g, uint64_t at)
+{
+	struct luks *u = l->priv;
+	uint64_t sector = g->kind == LUKS_SEGMENT_UNKNOWN ? 512 : g->sector, end;
+
+	if (g->len <= UINT64_MAX - at && !__builtin_add_overflow(g->off, g->len, &end) &&
+	    !(at % sector) && !(g->len % sector) && g->iv_tweak <= UINT64_MAX / 1024 &&
+	    !(g->iv_tweak * 512 % sector)) {
+		g->sector = (uint32_t)sector;
+		return;
+	}
+	finding_fact(l, LUKS_UNSUPPORTED,
+		     &(struct fact){.in = u->meta,
+				    .at = u->copy[u->used].off + BINARY,
+				    .at_len = u->copy[u->used].size - BINARY},
+		     "segment %u: its size or place is no multiple of its sectors", g->id);
+	g->kind = LUKS_SEGMENT_UNKNOWN;
+	g->sector = 512;
+	g->off = 0;
+	g->len = g->len > UINT64_MAX - 4096 - at ? 0 : g->len & ~511ull;
+}
+
 /* Segments follow one another in the layer in the order of their numbers. */
 static void segments_lay(struct layer *l)
 {
@@ -441,8 +464,7 @@ static void segments_lay(struct layer *l)
 						    .len = g->len - left,
 						    .lost = true},
 				     "segment %u ends behind the end of the device", g->id);
-		if (g->len > UINT64_MAX - at)
-			g->len = 0;
+		segment_judge(l, g, at);
 		g->start = at;
 		at += g->len;
 		if (g->sector > l->sector)

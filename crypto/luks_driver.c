@@ -128,7 +128,12 @@ static int luks_open(struct layer *l, int (*parse)(struct layer *l))
 	r = aeads_open(l);
 	if (!r)
 		r = ciphers_known(l);
-	return r ? r : luks_unlock(l);
+	if (!r)
+		r = luks_unlock(l);
+	/* A passphrase that should fit may fail because its keyslot is not what it was. */
+	if (r == -EKEYREJECTED && luks_check_slots(l))
+		r = -ENOMEM;
+	return r;
 }
 
 static int luks1_open(struct layer *l)
@@ -210,7 +215,21 @@ static int read_sectors(struct layer *l, uint64_t off, void *buf, size_t len, st
 
 static int luks_read(struct layer *l, uint64_t off, void *buf, size_t len, struct ranges *bad)
 {
-	return unit_read(l, l->sector, off, buf, len, bad, read_sectors);
+	uint8_t *p = buf;
+	int r = 0;
+
+	/* Each segment by its own sectors: a unit that reached into the next would be cut there. */
+	while (!r && len) {
+		const struct luks_segment *g = segment_at(l->priv, off);
+		uint64_t left = g->start + g->len - off;
+		size_t n = left < len ? (size_t)left : len;
+
+		r = unit_read(l, g->sector, off, p, n, bad, read_sectors);
+		off += n;
+		p += n;
+		len -= n;
+	}
+	return r;
 }
 
 /* Without an IV that counts, equal plaintext is equal ciphertext: nothing can be told from it. */

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "crypto/keys.h"
 #include "crypto/luks.h"
@@ -59,6 +60,8 @@ static int derive(const struct luks_slot *s, const struct key *k, uint8_t *out)
 				   s->salt_len, s->passes, out, s->area_key);
 	}
 	if (!s->passes || !s->memory || s->memory > ARGON2_MEMORY_MAX ||
+	    s->memory / 4 >
+		    (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE) / 4096 ||
 	    s->passes > argon2_work_max / s->memory)
 		return -EOPNOTSUPP;
 	return prim_argon2(s->kdf == LUKS_ARGON2I ? PRIM_ARGON2I : PRIM_ARGON2ID, k->data, k->len,
