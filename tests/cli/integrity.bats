@@ -70,3 +70,25 @@ print("all" if stop else " ".join(str(a) if a == b else "%d-%d" % (a, b) for a, 
 	[ "$status" = 3 ]
 	[[ $output == *integrity-key* ]]
 }
+
+@test "the key makes HMAC tags verifiable" {
+	corpus ihmac.img
+	key="volume-key $(printf '6b%.0s' {1..32})"
+	run $VDISKCK check --data --keys - "$D/ihmac.img" <<<"$key"
+	[ "$status" = 0 ]
+	flip "$D/ihmac.img" $((0x42000 + 11 * 4096))
+	run $VDISKCK check --data --keys - "$D/ihmac.img" <<<"$key"
+	[ "$status" = 2 ]
+	[[ $output == *"sectors 88..95: the data does not fit its tag"*"hmac(sha256)"* ]]
+}
+
+@test "a verity tree holds or does not hold to the root hash given" {
+	corpus verity.img
+	key="root-hash 6f2b784d712990d97c66273a973bbbec4f23878364985276bee8e2439b399814"
+	run $VDISKCK check --data --keys - "$D/verity.img" <<<"$key"
+	[ "$status" = 0 ]
+	[[ $output != *verity-not-anchored* ]]
+	run $VDISKCK check --data --keys - "$D/verity.img" <<<"${key//6/7}"
+	[ "$status" = 2 ]
+	[[ $output == *verity-root* ]]
+}
