@@ -117,7 +117,14 @@ static bool noise_at_end(struct layer *below)
 
 static int tcrypt_seek(struct layer *below)
 {
-	if (below->ops == &tcrypt_ops || !keys_given(below))
+	/*
+	 * Not in an opened cipher: what was never written there decrypts to noise, as any new volume
+	 * shows, and trying all KDFs on it would cost a minute and end in a false "locked".
+	 */
+	for (const struct layer *l = below; l; l = l->below)
+		if (l->ops->kind == LAYER_CIPHER)
+			return 0;
+	if (!keys_given(below))
 		return 0;
 	return tcrypt_noise(below, 0) ? 40 : noise_at_end(below) ? 35 : 0;
 }
