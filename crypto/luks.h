@@ -103,6 +103,7 @@ struct luks2_copy {
 struct luks {
 	int version;
 	struct layer *meta; /* the layer that holds the headers: l->below, or a detached one */
+	uint64_t base, limit; /* LUKS1 inside an image: the header's place in @meta; else 0 */
 	char uuid[41], label[49], subsystem[49];
 	struct luks2_copy copy[2];
 	int used;
@@ -130,6 +131,16 @@ int luks2_parse(struct layer *l);
 int luks2_find(struct layer *below, uint64_t *off);
 /* luks_cipher_parse() - "aes-cbc-essiv:sha256" into its parts; false: not of that form */
 bool luks_cipher_parse(const char *text, struct luks_cipher *c);
+/*
+ * luks1_inside_open() - a LUKS1 header at [off, off + len) of @image->below, which the container
+ * @image uses for its own data (qcow2)
+ * *out is a layer apart from the stack, which speaks as @image does: for luks_unlock(),
+ * luks_check_slots(), luks1_ops.info, and layer_free(). The cipher is luks_inside_cipher().
+ * Returns 0, -EBADMSG, -EOPNOTSUPP after findings, or -ENOMEM; *out is NULL then.
+ */
+int luks1_inside_open(struct layer *image, uint64_t off, uint64_t len, struct layer **out);
+/* luks_inside_cipher() - after luks_unlock(); NULL: locked, or of a kind that is not known */
+struct sector_cipher *luks_inside_cipher(const struct layer *luks);
 
 /*
  * luks_unlock() - try the session's keys on all keyslots until every segment has its key

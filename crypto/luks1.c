@@ -49,20 +49,26 @@ static bool text_copy(const char *field, size_t cap, char *out)
 	return n < cap;
 }
 
-/* Does key material [off, off + len) lie behind the header and before the payload? */
+/* Does key material [off, off + len) lie behind the header and before the payload? Inside an image, the
+ * payload is elsewhere. */
 static bool slot_possible(const struct luks *u, const struct luks_slot *s, uint64_t payload)
 {
 	uint64_t len = s->key_len * (uint64_t)s->stripes;
 
-	return s->stripes && len <= LUKS_AREA_MAX && s->off >= 4096 && /* cryptsetup refuses less */
-	       range_inside(s->off, len, payload ? payload : u->meta->size);
+	/* cryptsetup refuses material before byte 4096, where the header's space ends */
+	return s->stripes && len <= LUKS_AREA_MAX && s->off >= u->base &&
+	       s->off - u->base >= 4096 &&
+	       range_inside(s->off - u->base, len,
+			    u->limit  ? u->limit
+			    : payload ? payload
+				      : u->meta->size);
 }
 
 static void slot_parse(struct layer *l, const struct luks1_header *h, unsigned i)
 {
 	struct luks *u = l->priv;
 	const struct luks1_slot *d = &h->slot[i];
-	uint64_t at = offsetof(struct luks1_header, slot) + i * sizeof(*d);
+	uint64_t at = u->base + offsetof(struct luks1_header, slot) + i * sizeof(*d);
 	struct luks_slot *s;
 
 	if (be32(d->active) == DISABLED)
@@ -70,7 +76,7 @@ static void slot_parse(struct layer *l, const struct luks1_header *h, unsigned i
 	s = &u->slot[u->n_slots++];
 	*s = (struct luks_slot){
 		.id = i,
-		.off = be32(d->off) * 512ull,
+		.off = u->base + be32(d->off) * 512ull,
 		.stripes = be32(d->stripes),
 		.cipher = u->segment[0].cipher,
 		.area_key = be32(h->key_bytes),
@@ -122,14 +128,14 @@ int luks1_parse(struct layer *l)
 	struct luks_digest *d = &u->digest[0];
 	char cipher[33], mode[33], hash[33], text[2 * 33 + 1];
 	uint64_t payload;
-	int r = layer_read(u->meta, 0, &h, sizeof(h), NULL);
+	int r = layer_read(u->meta, u->base, &h, sizeof(h), NULL);
 
 	if (r)
 		return r;
 	payload = be32(h.payload) * 512ull;
 	u->version = 1;
 	u->n_segments = u->n_digests = 1;
-	u->header_end = sizeof(h);
+	u->header_end = u->base + sizeof(h);
 	memcpy(u->uuid, h.uuid, 40);
 	*d = (struct luks_digest){.passes = be32(h.digest_iterations),
 				  .salt_len = sizeof(h.digest_salt),
@@ -140,18 +146,18 @@ int luks1_parse(struct layer *l)
 	if (!text_copy(h.cipher, sizeof(h.cipher), cipher) ||
 	    !text_copy(h.mode, sizeof(h.mode), mode) || !text_copy(h.hash, sizeof(h.hash), hash) ||
 	    !be32(h.key_bytes) || be32(h.key_bytes) > LUKS_KEY_MAX) {
-		finding(l, LUKS_HEADER_IMPOSSIBLE, 0, sizeof(h),
+		finding(l, LUKS_HEADER_IMPOSSIBLE, u->base, sizeof(h),
 			"the LUKS1 header's cipher, hash or key size can't be true");
 		return -EBADMSG;
 	}
 	snprintf(text, sizeof(text), "%s-%s", cipher, mode);
 	d->hash = prim_hash_find(hash);
 	if (!luks_cipher_parse(text, &g->cipher) || d->hash < 0) {
-		finding(l, LUKS_UNSUPPORTED, 8, 96, "cipher %s with hash %s is not known", text,
-			hash);
+		finding(l, LUKS_UNSUPPORTED, u->base + 8, 96, "cipher %s with hash %s is not known",
+			text, hash);
 		return -EOPNOTSUPP;
 	}
-	if (payload > l->below->size) {
+	if (!u->limit && payload > l->below->size) {
 		finding_fact(l, LUKS_TRUNCATED, &(struct fact){.at = 0x68, .at_len = 4},
 			     "the payload starts at sector %" PRIu32
 			     ", behind the end of the device",
@@ -160,14 +166,16 @@ int luks1_parse(struct layer *l)
 	}
 	g->kind = LUKS_CRYPT;
 	g->off = payload;
-	g->len = (l->below->size - payload) & ~511ull; /* a sector that is cut is none */
+	/* a sector that is cut is none */
+	g->len = l->below->size > payload ? (l->below->size - payload) & ~511ull : 0;
 	g->sector = 512;
 	l->size = g->len;
 	for (unsigned i = 0; i < SLOTS; i++)
 		slot_parse(l, &h, i);
 	check_overlap(l);
 	if (!u->n_slots)
-		finding(l, LUKS_NO_KEYSLOT, offsetof(struct luks1_header, slot), sizeof(h.slot),
+		finding(l, LUKS_NO_KEYSLOT, u->base + offsetof(struct luks1_header, slot),
+			sizeof(h.slot),
 			"no keyslot is in use: only the volume key opens this device");
 	return 0;
 }

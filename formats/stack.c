@@ -40,23 +40,6 @@ static size_t probe(struct layer *below, const struct layer_ops *const *drivers,
 	return n;
 }
 
-/* Ask for keys until one fits or nobody answers; then say why the layer stays locked. */
-static void unlock(struct layer *l)
-{
-	struct session *s = l->s;
-	struct fact fact = {.in = l->below, .len = l->size};
-
-	while ((l->state == -ENOKEY || l->state == -EKEYREJECTED) && s->on_locked &&
-	       s->on_locked(s->arg, l))
-		l->state = l->ops->unlock(l);
-	if (l->state == -ENOKEY)
-		finding_fact(l, LAYER_LOCKED, &fact,
-			     "%s is locked: no key was given that could open it", l->path);
-	if (l->state == -EKEYREJECTED)
-		finding_fact(l, LAYER_KEY_REJECTED, &fact, "%s is locked: none of the keys fits",
-			     l->path);
-}
-
 /* Open @ops on @below. The layer if it can stand in the stack, readable or not; else NULL. */
 static struct layer *try_open(struct layer *below, const struct layer_ops *ops, int *err)
 {
@@ -67,8 +50,7 @@ static struct layer *try_open(struct layer *below, const struct layer_ops *ops, 
 		return NULL;
 	}
 	l->state = ops->open(l);
-	if (l->state == -ENOKEY || l->state == -EKEYREJECTED)
-		unlock(l);
+	layer_unlock(l);
 	*err = l->state;
 	if (!*err || *err == -EOPNOTSUPP || *err == -ENOKEY || *err == -EKEYREJECTED)
 		return l;
@@ -106,7 +88,7 @@ static int stack_on(struct layer *below, const struct candidate *c, size_t n)
 		}
 		if (l) {
 			layer_attach(below, l);
-			if (err)
+			if (err || l->locked)
 				return 0;
 			return l->ops->kind == LAYER_MAP ? discover_children(l) : stack_discover(l);
 		}
@@ -233,7 +215,8 @@ static int discover_lazy(void *arg, struct layer *l)
 	const struct wanted *w = arg;
 	size_t len = strlen(l->path);
 
-	if (!l->lazy || l->state || strncmp(l->path, w->path, len) || w->path[len] != '/')
+	if (!l->lazy || l->state || l->locked || strncmp(l->path, w->path, len) ||
+	    w->path[len] != '/')
 		return 0;
 	l->lazy = false;
 	return stack_discover(l);

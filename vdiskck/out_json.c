@@ -24,9 +24,10 @@ const char *layer_kind_name(enum layer_kind k)
 
 const char *layer_state_name(const struct layer *l)
 {
-	switch (l->state) {
+	switch (l->state ? l->state : l->locked) {
 	case 0: return NULL;
-	case -ENOKEY: return "locked";
+	case -ENOKEY:
+	case -EKEYREJECTED: return "locked";
 	case -EOPNOTSUPP: return "unsupported";
 	}
 	return "unreadable";

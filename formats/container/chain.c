@@ -76,6 +76,7 @@ int chain_open(struct layer *child, struct layer *source, const struct layer_ops
 		layer_free(source);
 		return r;
 	}
+	layer_unlock(l);
 	child->parent = l;
 	return 0;
 }

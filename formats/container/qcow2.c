@@ -5,6 +5,7 @@
  *   qcow2_backing.c   backing file, external data file
  *   qcow2_snapshot.c  internal snapshots
  *   qcow2_bitmap.c    persistent bitmaps
+ *   qcow2_crypt.c     encryption
  *   qcow2_read.c      L1 and L2 tables, reading
  *   qcow2_info.c      what info and locate show
  */
@@ -67,6 +68,9 @@ static int open_parts(struct qcow2 *q)
 		r = qcow2_bitmaps_read(q);
 	if (!r && q->l->s->opt.rebuild)
 		r = qcow2_rebuild(q->l);
+	/* Last: a key of the old AES is proven by what the disk holds. */
+	if (!r)
+		r = qcow2_crypt_open(q);
 	return r;
 }
 
@@ -83,6 +87,13 @@ static int qcow2_open(struct layer *l)
 	return open_parts(q);
 }
 
+static int check_all(struct layer *l)
+{
+	int r = qcow2_check(l);
+
+	return r ? r : qcow2_crypt_check(qcow2_of(l));
+}
+
 static void qcow2_close(struct layer *l)
 {
 	struct qcow2 *q = l->priv;
@@ -91,6 +102,7 @@ static void qcow2_close(struct layer *l)
 		return;
 	qcow2_snapshots_free(q);
 	qcow2_bitmaps_free(q);
+	qcow2_crypt_close(q);
 	cache_free(q->tables);
 	cache_free(q->clusters);
 	layer_free(q->data_file);
@@ -107,9 +119,10 @@ const struct layer_ops qcow2_ops = {
 	.kind = LAYER_CONTAINER,
 	.probe = qcow2_probe,
 	.open = qcow2_open,
+	.unlock = qcow2_unlock,
 	.read = qcow2_read,
 	.map = qcow2_map,
-	.check = qcow2_check,
+	.check = check_all,
 	.info = qcow2_info,
 	.structure = qcow2_structure,
 	.close = qcow2_close,

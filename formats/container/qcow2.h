@@ -159,6 +159,7 @@ struct qcow2_bitmap {
 };
 
 struct cache;
+struct sector_cipher;
 
 /* An L2 table that qcow2_adopt_l2() put in. */
 struct qcow2_adopted {
@@ -207,14 +208,18 @@ struct qcow2 {
 	uint32_t l2_bits;    /* an L2 table has 1 << l2_bits entries */
 	uint32_t l2_entry;   /* bytes of an L2 entry: 8 or 16 */
 
-	uint64_t backing_off;	     /* 0: no backing file */
-	char *backing;		     /* its name, bytes from disk; NULL: none */
-	char *backing_format;	     /* NULL: the header does not say */
-	enum finding_id backing_why; /* why l->parent is missing though @backing is there */
-	char *data_name;	     /* external data file, or NULL */
-	enum finding_id data_why;    /* why @data is NULL */
-	bool data_raw;		     /* guest byte N is byte N of the data file */
-	uint64_t luks_off, luks_len; /* full disk encryption header; 0, 0: none */
+	uint64_t backing_off;	      /* 0: no backing file */
+	char *backing;		      /* its name, bytes from disk; NULL: none */
+	char *backing_format;	      /* NULL: the header does not say */
+	enum finding_id backing_why;  /* why l->parent is missing though @backing is there */
+	char *data_name;	      /* external data file, or NULL */
+	enum finding_id data_why;     /* why @data is NULL */
+	bool data_raw;		      /* guest byte N is byte N of the data file */
+	uint64_t luks_off, luks_len;  /* full disk encryption header; 0, 0: none */
+	uint64_t luks_at;	      /* of the header extension that says so */
+	struct layer *luks;	      /* the LUKS header, if it makes sense (crypto/luks.h) */
+	struct sector_cipher *cipher; /* of data clusters; NULL: they are lost with @crypt_why */
+	enum finding_id crypt_why;
 	struct qcow2_feature_name *features;
 	size_t n_features;
 

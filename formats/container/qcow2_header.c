@@ -112,14 +112,6 @@ static void state_report(struct qcow2 *q)
 				  .expected = "0 or 1"),
 			     "compression type %u is not known: compressed clusters are lost",
 			     q->compression);
-	if (q->crypt_method)
-		finding_fact(q->l, QCOW2_ENCRYPTED,
-			     FACT(crypt_method, .off = 0, .len = q->l->size,
-				  .stored = strf("%" PRIu32, q->crypt_method)),
-			     "the disk is encrypted (%s): what is stored can't be read",
-			     q->crypt_method == 1   ? "AES-CBC"
-			     : q->crypt_method == 2 ? "LUKS"
-						    : "unknown method");
 }
 
 /* No table is allocated by what the header claims; still the disk must be addressable. */
@@ -207,6 +199,7 @@ static int extension_take(struct qcow2 *q, uint32_t type, struct span data)
 		if (v) {
 			q->luks_off = be64(v[0]);
 			q->luks_len = be64(v[1]);
+			q->luks_at = data.addr;
 		} else {
 			short_extension(q, data, 16);
 		}

@@ -77,11 +77,7 @@ void qcow2_info(struct layer *l, struct json *to)
 		js_str(to, "backing_format", q->backing_format);
 	if (q->data_name)
 		js_str(to, "data_file", q->data_name);
-	if (q->crypt_method)
-		js_str(to, "encryption",
-		       q->crypt_method == 1   ? "aes"
-		       : q->crypt_method == 2 ? "luks"
-					      : "unknown");
+	qcow2_crypt_info(q, to);
 	rebuild_info(l, to);
 	qcow2_snapshots_info(q, to);
 	qcow2_bitmaps_info(q, to);

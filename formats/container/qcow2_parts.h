@@ -43,6 +43,20 @@ void qcow2_view_init(struct layer *l, struct qcow2_view *v, uint64_t l1_off, uin
 int qcow2_read(struct layer *l, uint64_t off, void *buf, size_t len, struct ranges *bad);
 int qcow2_map(struct layer *l, uint64_t off, struct extent *run);
 
+/* qcow2_crypt.c */
+/* qcow2_crypt_open() - find the encryption header, try the session's keys; sets l->locked */
+int qcow2_crypt_open(struct qcow2 *q);
+int qcow2_unlock(struct layer *l);
+/*
+ * qcow2_decrypt() - decrypt what was read from byte @host of q->data for byte @off, in place
+ * @bad: from index @from on, what of it was lost
+ */
+int qcow2_decrypt(const struct qcow2 *q, uint64_t off, uint64_t host, void *buf, size_t len,
+		  struct ranges *bad, size_t from);
+int qcow2_crypt_check(struct qcow2 *q);
+void qcow2_crypt_info(const struct qcow2 *q, struct json *to);
+void qcow2_crypt_close(struct qcow2 *q);
+
 /* qcow2_info.c */
 bool qcow2_structure(struct layer *l, uint64_t at, char *name, size_t cap, uint64_t *start,
 		     uint64_t *len);

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "crypto/unit.h"
 #include "formats/container/chain.h"
 #include "formats/container/qcow2_parts.h"
 #include "vdiskck/core/cache.h"
@@ -630,6 +631,7 @@ static int run_read(const struct qcow2_view *v, const struct run *r, void *buf, 
 		    struct ranges *bad)
 {
 	struct qcow2 *q = v->q;
+	size_t from = bad ? bad->n : 0;
 	int err;
 
 	switch (r->kind) {
@@ -643,7 +645,13 @@ static int run_read(const struct qcow2_view *v, const struct run *r, void *buf, 
 		memset(buf, 0, len);
 		err = 0;
 		break;
-	case QCOW2_KIND_NORMAL: err = layer_read_as(q->data, r->host, buf, len, r->off, bad); break;
+	case QCOW2_KIND_NORMAL:
+		if (q->crypt_method && !q->cipher)
+			return give_lost(r->off, buf, len, q->crypt_why, bad);
+		err = layer_read_as(q->data, r->host, buf, len, r->off, bad);
+		if (!err && q->cipher)
+			err = qcow2_decrypt(q, r->off, r->host, buf, len, bad, from);
+		break;
 	default: return give_lost(r->off, buf, len, r->why, bad);
 	}
 	if (!err && r->doubt != NO_DOUBT)
@@ -651,7 +659,7 @@ static int run_read(const struct qcow2_view *v, const struct run *r, void *buf, 
 	return err;
 }
 
-int qcow2_read(struct layer *l, uint64_t off, void *buf, size_t len, struct ranges *bad)
+static int read_runs(struct layer *l, uint64_t off, void *buf, size_t len, struct ranges *bad)
 {
 	struct qcow2_view *v = l->priv;
 	uint8_t *p = buf;
@@ -665,12 +673,7 @@ int qcow2_read(struct layer *l, uint64_t off, void *buf, size_t len, struct rang
 		if (r)
 			break;
 		n = run.len < len ? (size_t)run.len : len;
-		if (v->q->crypt_method &&
-		    (run.kind == QCOW2_KIND_NORMAL || run.kind == QCOW2_KIND_COMPRESSED)) {
-			if (run.off + run.len - off < n)
-				n = (size_t)(run.off + run.len - off);
-			r = give_lost(off, p, n, QCOW2_ENCRYPTED, bad);
-		} else if (run.kind == QCOW2_KIND_COMPRESSED) {
+		if (run.kind == QCOW2_KIND_COMPRESSED) {
 			r = packed_read(v, &run, off, p, len, bad, &n);
 		} else {
 			r = run_read(v, &run, p, n, bad);
@@ -680,6 +683,14 @@ int qcow2_read(struct layer *l, uint64_t off, void *buf, size_t len, struct rang
 		len -= n;
 	}
 	return r;
+}
+
+int qcow2_read(struct layer *l, uint64_t off, void *buf, size_t len, struct ranges *bad)
+{
+	/* Encrypted data is read by whole sectors. */
+	if (qcow2_of(l)->cipher)
+		return unit_read(l, 512, off, buf, len, bad, read_runs);
+	return read_runs(l, off, buf, len, bad);
 }
 
 /* ---- Opening ---- */

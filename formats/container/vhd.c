@@ -16,6 +16,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "crypto/sector.h"
+#include "crypto/unit.h"
 #include "formats/container/chain.h"
 #include "formats/drivers.h"
 #include "vdiskck/core/session.h"
@@ -55,7 +57,7 @@ static int vhd_open(struct layer *l)
 			be64(v->footer.current_size) - l->size);
 	if (!r && v->type == VHD_DIFFERENCING)
 		r = vhd_parent_open(l);
-	return r;
+	return r ? r : vhd_crypt_open(l);
 }
 
 static void vhd_close(struct layer *l)
@@ -64,6 +66,7 @@ static void vhd_close(struct layer *l)
 
 	if (!v)
 		return;
+	sector_close(v->cipher);
 	ranges_free(&v->bat_bad);
 	free(v->bat);
 	free(v->order);
@@ -203,8 +206,8 @@ static int doubt_clear(struct layer *l, uint64_t off, const uint8_t *buf, size_t
 }
 
 /*
- * A differencing block whose bitmap is lost: nothing says which sectors are the child's. Those
- * that are not zero probably are; the others are given as the parent has them. All doubtful.
+ * A block whose bitmap is lost: nothing says which sectors are this file's. Those that are not zero
+ * probably are; a differencing image gives the others as the parent has them. All doubtful.
  */
 static int read_unknown(struct layer *l, uint64_t off, uint8_t *buf, size_t len, struct ranges *bad)
 {
@@ -216,7 +219,9 @@ static int read_unknown(struct layer *l, uint64_t off, uint8_t *buf, size_t len,
 
 		if (n > len)
 			n = len;
-		if (all_zero(buf, n))
+		if (!all_zero(buf, n))
+			r = v->cipher ? vhd_decrypt(l, off, buf, n, bad, bad ? bad->n : 0) : 0;
+		else if (v->type == VHD_DIFFERENCING)
 			r = chain_read(l, off, buf, n, v->parent_why, bad);
 		off += n;
 		buf += n;
@@ -225,46 +230,51 @@ static int read_unknown(struct layer *l, uint64_t off, uint8_t *buf, size_t len,
 	return r;
 }
 
-/* What is wrong with bytes that were read from an allocated block. */
-static int judge(struct layer *l, uint64_t off, uint8_t *buf, size_t len, struct ranges *bad)
+/* What is wrong with bytes that were read from an allocated block; and decrypt them. */
+static int judge(struct layer *l, uint64_t off, uint8_t *buf, size_t len, struct ranges *bad,
+		 size_t from)
 {
 	struct vhd *v = l->priv;
 	uint32_t block = (uint32_t)(off >> v->block_shift);
 	uint8_t flags = v->flags[block];
-	enum vhd_bit bit;
+	enum vhd_bit bit = BIT_SET;
 	int r = 0;
 
 	if (flags & BLOCK_SHARED)
 		r = ranges_add(bad, off, len, GRADE_DOUBTFUL, VHD_BAT_OVERLAP);
-	if (r || (flags & BLOCK_FULL))
-		return r;
-	if (v->type == VHD_DYNAMIC)
-		return doubt_clear(l, off, buf, len, bad);
-	/* map() ended the run where the bit changes. */
-	vhd_bits(l, block, (uint32_t)((off & (v->block_size - 1)) / VHD_SECTOR), 1, &bit, &r);
-	return !r && bit == BIT_UNKNOWN ? read_unknown(l, off, buf, len, bad) : r;
+	if (!r && !(flags & BLOCK_FULL)) {
+		if (v->type == VHD_DYNAMIC && !v->cipher)
+			return doubt_clear(l, off, buf, len, bad);
+		/* map() ended the run where the bit changes. */
+		vhd_bits(l, block, (uint32_t)((off & (v->block_size - 1)) / VHD_SECTOR), 1, &bit,
+			 &r);
+	}
+	if (!r && bit == BIT_UNKNOWN)
+		return read_unknown(l, off, buf, len, bad);
+	return !r && v->cipher ? vhd_decrypt(l, off, buf, len, bad, from) : r;
 }
 
-static int vhd_read(struct layer *l, uint64_t off, void *buf, size_t len, struct ranges *bad)
+static int read_runs(struct layer *l, uint64_t off, void *buf, size_t len, struct ranges *bad)
 {
-	struct vhd *v = l->priv;
 	uint8_t *p = buf;
 	int r = 0;
 
-	if (v->type == VHD_FIXED)
-		return layer_read_mapped(l, off, buf, len, bad);
 	while (!r && len) {
+		size_t n, from = bad ? bad->n : 0;
 		struct extent run;
-		size_t n;
 
 		r = layer_map(l, off, &run);
 		if (r)
 			break;
 		n = run.len < len ? (size_t)run.len : len;
+		if (run.kind == EXTENT_DATA && run.in == l->below && l->locked) {
+			run.kind = EXTENT_LOST;
+			run.why = LAYER_LOCKED;
+		}
 		if (run.kind == EXTENT_DATA) {
 			r = layer_read_as(run.in, run.at, p, n, off, bad);
 			if (!r && run.in == l->below)
-				r = judge(l, off, p, n, bad);
+				r = judge(l, off, p, n, bad, from);
 		} else {
 			memset(p, 0, n);
 			if (run.kind == EXTENT_LOST)
@@ -277,15 +287,16 @@ static int vhd_read(struct layer *l, uint64_t off, void *buf, size_t len, struct
 	return r;
 }
 
-bool vhd_key(const struct layer *l, const uint8_t **nonce, const uint8_t **hash)
+static int vhd_read(struct layer *l, uint64_t off, void *buf, size_t len, struct ranges *bad)
 {
-	const struct vhd *v = l->priv;
+	struct vhd *v = l->priv;
 
-	if (!v->has_batmap || v->batmap.key_cookie != 1)
-		return false;
-	*nonce = v->batmap.key_nonce;
-	*hash = v->batmap.key_hash;
-	return true;
+	if (v->type == VHD_FIXED)
+		return layer_read_mapped(l, off, buf, len, bad);
+	/* Encrypted data is read by whole sectors. */
+	if (v->cipher)
+		return unit_read(l, VHD_SECTOR, off, buf, len, bad, read_runs);
+	return read_runs(l, off, buf, len, bad);
 }
 
 const struct layer_ops vhd_ops = {
@@ -293,6 +304,7 @@ const struct layer_ops vhd_ops = {
 	.kind = LAYER_CONTAINER,
 	.probe = vhd_footer_probe,
 	.open = vhd_open,
+	.unlock = vhd_unlock,
 	.read = vhd_read,
 	.map = vhd_map,
 	.check = vhd_check,

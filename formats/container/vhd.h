@@ -89,12 +89,14 @@ struct vhd_batmap_header {
 	be32_t version;	       /* 0x14 0x00010001: bytes of the sum are signed; 0x00010002 */
 	be32_t checksum;       /* 0x18 one's complement of the sum of the batmap's bytes */
 	uint8_t marker;	       /* 0x1c */
-	uint8_t key_cookie;    /* 0x1d 1: the disk is encrypted, and the key hash is set */
+	uint8_t key_cookie;    /* 0x1d not 0: the disk is encrypted, and the key hash is set */
 	uint8_t key_nonce[32]; /* 0x1e */
 	uint8_t key_hash[32];  /* 0x3e SHA-256 of nonce and key */
 	uint8_t reserved[418]; /* 0x5e */
 };
 _Static_assert(sizeof(struct vhd_batmap_header) == 512, "batmap header");
+
+struct sector_cipher;
 
 /* What is known of a block. Set by open(), but for BLOCK_FULL. */
 enum {
@@ -142,6 +144,8 @@ struct vhd {
 	bool has_batmap; /* its header was found */
 	uint64_t batmap_at;
 	struct vhd_batmap_header batmap;
+	bool encrypted;
+	struct sector_cipher *cipher; /* NULL: not encrypted, or locked */
 
 	enum finding_id parent_why; /* why sectors of the parent are lost, if they are */
 	char parent_from[8];	    /* how the parent was found: "W2ru", "name", "uuid" */
@@ -203,9 +207,18 @@ bool vhd_structure(struct layer *l, uint64_t at, char *name, size_t cap, uint64_
 		   uint64_t *len);
 
 /*
- * vhd_key() - XenServer's key hash, if the disk is encrypted: SHA-256(nonce, key)
- * Both pointers are 32 bytes that live as long as @l. For the cipher layer that stands on it.
+ * vhd_crypt.c: XenServer's encryption. Data sectors are encrypted, each link of a chain by a key
+ * of its own or by none; metadata and bitmaps are not.
  */
-bool vhd_key(const struct layer *l, const uint8_t **nonce, const uint8_t **hash);
+/* vhd_crypt_open() - is it encrypted? Try the session's keys; sets v->encrypted and l->locked */
+int vhd_crypt_open(struct layer *l);
+int vhd_unlock(struct layer *l);
+/*
+ * vhd_decrypt() - decrypt sectors of this file for byte @off of the disk, in place
+ * @bad: from index @from on, what of them was lost. A part of a sector at the end is lost.
+ */
+int vhd_decrypt(struct layer *l, uint64_t off, void *buf, size_t len, struct ranges *bad,
+		size_t from);
+void vhd_crypt_info(const struct layer *l, struct json *to);
 
 #endif

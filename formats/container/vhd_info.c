@@ -65,25 +65,6 @@ static void info_parent(struct layer *l, struct json *to)
 		js_str(to, "parent_found_by", v->parent_from);
 }
 
-static void hex_text(const uint8_t *p, size_t n, char *out)
-{
-	for (size_t i = 0; i < n; i++)
-		snprintf(out + 2 * i, 3, "%02x", p[i]);
-}
-
-static void info_key(const struct layer *l, struct json *to)
-{
-	const uint8_t *nonce, *hash;
-	char text[65];
-
-	if (!vhd_key(l, &nonce, &hash))
-		return;
-	hex_text(hash, 32, text);
-	js_str(to, "key_hash", text);
-	hex_text(nonce, 32, text);
-	js_str(to, "key_nonce", text);
-}
-
 void vhd_info(struct layer *l, struct json *to)
 {
 	static const char *const from[] = {"end", "end, 511 bytes", "copy", "found by search",
@@ -111,7 +92,7 @@ void vhd_info(struct layer *l, struct json *to)
 		js_strf(to, "batmap", "%u.%u", version >> 16, version & 0xffff);
 		js_u64(to, "batmap_marker", v->batmap.marker);
 	}
-	info_key(l, to);
+	vhd_crypt_info(l, to);
 	if (v->type == VHD_DIFFERENCING)
 		info_parent(l, to);
 }

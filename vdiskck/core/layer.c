@@ -67,6 +67,27 @@ void layer_attach(struct layer *below, struct layer *l)
 	*p = l;
 }
 
+static bool wants_key(int err)
+{
+	return err == -ENOKEY || err == -EKEYREJECTED;
+}
+
+void layer_unlock(struct layer *l)
+{
+	int *why = l->state ? &l->state : &l->locked;
+	struct fact fact = {.in = l->below, .len = l->size};
+	struct session *s = l->s;
+
+	while (wants_key(*why) && s->on_locked && s->on_locked(s->arg, l))
+		*why = l->ops->unlock(l);
+	if (*why == -ENOKEY)
+		finding_fact(l, LAYER_LOCKED, &fact,
+			     "%s is locked: no key was given that could open it", l->path);
+	if (*why == -EKEYREJECTED)
+		finding_fact(l, LAYER_KEY_REJECTED, &fact, "%s is locked: none of the keys fits",
+			     l->path);
+}
+
 void layer_free(struct layer *l)
 {
 	if (!l)

@@ -88,6 +88,8 @@ struct layer_ops {
 	 * Ciphers: try the keys of the session that could fit (crypto/keys.h). 0: open; -ENOKEY:
 	 * none was given that could fit; -EKEYREJECTED: some were tried, all are wrong. Called
 	 * at the end of open(), and again when the user gave another key. No findings.
+	 * A container that encrypts what it holds has it, too: its open() succeeds without a key,
+	 * and leaves the result in l->locked.
 	 */
 	int (*unlock)(struct layer *l);
 	/*
@@ -138,6 +140,14 @@ struct layer {
 	bool lazy;	/* a snapshot: what stands on it is discovered when asked for */
 	unsigned depth; /* in its chain: 0 the image itself, 1 its parent ... */
 	int state;	/* 0 open, else the -errno of open(): known, but not readable */
+	/*
+	 * Of an open container: the -errno of unlock(), while what it stores can't be decrypted
+	 * (-EOPNOTSUPP, -EBADMSG: no key will change that). info(), check(), map() and structure()
+	 * need no key. read() gives zeros that the format states and what an unlocked parent holds;
+	 * the rest is lost, with LAYER_LOCKED where a key is all that is missing. Nothing is
+	 * looked for in it.
+	 */
+	int locked;
 	void *priv;
 };
 
@@ -153,6 +163,11 @@ struct layer *layer_chain_new(const struct layer_ops *ops, struct layer *below,
 			      const struct layer *child);
 /* layer_attach() - make @l the last child of @below; @below frees it from now on */
 void layer_attach(struct layer *below, struct layer *l);
+/*
+ * layer_unlock() - as long as @l has no key that fits, ask s->on_locked for one and try again; then
+ * report why it stays locked. For who has opened it: discovery, and a chain for its links.
+ */
+void layer_unlock(struct layer *l);
 /* layer_free() - close @l, everything that stands on it, and its parent's stack. Not below. */
 void layer_free(struct layer *l);
 /* layer_free_stack() - layer_free(), then the layers below down to the source */
