@@ -10,7 +10,6 @@ libdeflate-dev libxxhash-dev libjson-c-dev libsqlite3-dev libnbd-dev libseccomp-
 tests="libcmocka-dev bats clang libclang-rt-14-dev mandoc jq xz-utils bzip2 python3 qemu-utils
 libvhdi-utils gddrescue fdisk gdisk parted ntfs-3g dosfstools e2fsprogs git dislocker
 libbde-utils cryptsetup-bin"
-cryptsetup-bin libvhdi-utils gddrescue fdisk gdisk parted ntfs-3g dosfstools e2fsprogs git"
 lint="clang-format cppcheck shellcheck"
 bench="time"
 
