@@ -3,22 +3,22 @@
 # What ciphertext shows without a key. For who has none, noise is as good as ciphertext.
 load common
 
-# A LUKS1 header with its payload at 4096, and MIB of noise behind it.
+# A LUKS1 header with its payload at 8192, and MIB of noise behind it.
 luks1() { # FILE MIB
 	python3 - "$1" "$2" <<-'END'
 		import os, struct, sys
-		h = bytearray(4096)
+		h = bytearray(8192)
 		h[0:8] = b"LUKS\xba\xbe\0\1"
 		h[0x08:0x0b] = b"aes"
 		h[0x28:0x33] = b"xts-plain64"
 		h[0x48:0x4e] = b"sha256"
-		struct.pack_into(">II", h, 0x68, 8, 64)
+		struct.pack_into(">II", h, 0x68, 16, 64)
 		struct.pack_into(">I", h, 0xa4, 1000)
 		h[0xa8:0xcc] = b"5f1c0d6e-0000-4000-8000-00000000b002"
-		for i in range(8): # one keyslot in use, its material in sectors 2..3
+		for i in range(8): # one keyslot in use, its material in sectors 8..9
 		    struct.pack_into(">II", h, 0xd0 + 48 * i, 0xac71f3 if i == 0 else 0xdead, 1000)
-		    struct.pack_into(">II", h, 0xd0 + 48 * i + 40, 2, 16)
-		h[1024:2048] = os.urandom(1024)
+		    struct.pack_into(">II", h, 0xd0 + 48 * i + 40, 8, 16)
+		h[4096:5120] = os.urandom(1024)
 		with open(sys.argv[1], "wb") as f:
 		    f.write(h)
 		    for _ in range(int(sys.argv[2])):
