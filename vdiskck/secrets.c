@@ -39,8 +39,11 @@ static bool is_recovery(const char *s)
 	return !s[55];
 }
 
-/* One line from the terminal without echo. The length, or -1 at its end or on a signal. */
-static ssize_t ask(int tty, char *answer)
+/*
+ * One line from the terminal. The echo is off before the question is there: an answer that comes
+ * at once is neither shown nor flushed away. The length, or -1 at its end or on a signal.
+ */
+static ssize_t ask(int tty, const char *path, char *answer)
 {
 	struct termios shown, hidden;
 	ssize_t n = 0, got = 0;
@@ -52,9 +55,12 @@ static ssize_t ask(int tty, char *answer)
 	hidden.c_lflag |= ECHONL | ICANON;
 	if (tcsetattr(tty, TCSAFLUSH, &hidden))
 		return -1;
+	fputs("Passphrase or recovery password for ", stderr);
+	text_put(stderr, path);
+	fputs(" (Enter: leave it locked): ", stderr);
 	while (n < ANSWER_MAX - 1 && (got = read(tty, answer + n, 1)) == 1 && answer[n] != '\n')
 		n++;
-	tcsetattr(tty, TCSAFLUSH, &shown);
+	tcsetattr(tty, TCSADRAIN, &shown);
 	answer[n] = '\0';
 	return got == 1 ? n : -1;
 }
@@ -75,10 +81,7 @@ static bool on_locked(void *arg, struct layer *l)
 		progress_wipe(&r->progress);
 		if (r->tries++)
 			fputs("It does not fit. ", stderr);
-		fputs("Passphrase or recovery password for ", stderr);
-		text_put(stderr, l->path);
-		fputs(" (Enter: leave it locked): ", stderr);
-		n = ask(tty, answer);
+		n = ask(tty, l->path, answer);
 		added = n > 0 &&
 			!keys_add(&r->s.keys, is_recovery(answer) ? KEY_RECOVERY : KEY_PASSPHRASE,
 				  NULL, answer, (size_t)n);
