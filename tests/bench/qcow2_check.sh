@@ -6,6 +6,7 @@
 set -eu
 cd "$(dirname "$0")/../.."
 vdiskck=$PWD/${1:-build}/vdiskck
+[ -x "$vdiskck" ] || { echo "$vdiskck: not built" >&2; exit 1; } # a program that does not start is not fast
 runs=${RUNS:-3}
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
