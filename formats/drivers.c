@@ -28,13 +28,7 @@ const struct layer_ops *const container_drivers[] = {
 };
 
 const struct layer_ops *const cipher_drivers[] = {
-	&luks2_ops,
-	&luks1_ops,
-	&bitlocker_ops,
-	&integrity_ops,
-	&verity_ops,
-	&tcrypt_ops,
-	NULL,
+	&luks2_ops, &luks1_ops, &bitlocker_ops, &integrity_ops, &verity_ops, &tcrypt_ops, NULL,
 };
 
 const struct layer_ops *const map_drivers[] = {
@@ -44,10 +38,14 @@ const struct layer_ops *const map_drivers[] = {
 	NULL,
 };
 
+const struct layer_ops *const filesystem_drivers[] = {
+	NULL,
+};
+
 const struct layer_ops *driver_find(const char *name)
 {
 	static const struct layer_ops *const *const kinds[] = {container_drivers, cipher_drivers,
-							       map_drivers};
+							       map_drivers, filesystem_drivers};
 
 	if (!strcmp(name, raw_ops.name))
 		return &raw_ops;

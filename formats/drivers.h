@@ -8,6 +8,7 @@
 extern const struct layer_ops *const container_drivers[];
 extern const struct layer_ops *const cipher_drivers[];
 extern const struct layer_ops *const map_drivers[];
+extern const struct layer_ops *const filesystem_drivers[];
 
 /* Named here only for what must refer to one of them: tests, fuzz targets, --format. */
 extern const struct layer_ops vhd_ops, qcow2_ops, raw_ops;

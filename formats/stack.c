@@ -88,7 +88,8 @@ static int stack_on(struct layer *below, const struct candidate *c, size_t n)
 		}
 		if (l) {
 			layer_attach(below, l);
-			if (err || l->locked)
+			/* Files are opened when somebody asks for them. */
+			if (err || l->locked || l->ops->kind == LAYER_FILESYSTEM)
 				return 0;
 			return l->ops->kind == LAYER_MAP ? discover_children(l) : stack_discover(l);
 		}
@@ -133,6 +134,7 @@ int stack_discover(struct layer *below)
 			break;
 		n = probe(below, container_drivers, search, c, n);
 		n = probe(below, cipher_drivers, search, c, n);
+		n = probe(below, filesystem_drivers, search, c, n);
 		n = probe(below, map_drivers, search, c, n);
 	}
 	r = stack_on(below, c, n);

@@ -2,6 +2,7 @@
 #include "recover/locate.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "recover/impact.h"
@@ -168,6 +169,42 @@ static int split_by_owner(const struct search *s, struct location *piece)
 	return r;
 }
 
+/* What a file system says of bytes of its volume, in every layer below. */
+struct volume {
+	const struct search *s;
+	struct layer *l;
+	const struct ranges *asked;
+};
+
+static int emit_owner(void *arg, const struct fs_owner *o)
+{
+	const struct volume *v = arg;
+	const struct ranges *asked = v->asked;
+	size_t i = ranges_find(asked, o->off);
+	uint64_t done = 0;
+	int r = 0;
+
+	while (!r && done < o->len) {
+		struct location loc = {.owner = o->kind, .by = v->l, .file = o->file};
+
+		if (session_stopped(v->l->s))
+			return -EINTR;
+		r = locate_down(v->l, o->off + done, o->len - done, &loc);
+		if (r)
+			break;
+		loc.file_off = o->packed ? o->file_off : o->file_off + done;
+		loc.start = o->size ? o->start : o->off;
+		loc.size = o->size ? o->size : o->len;
+		if (i < asked->n)
+			loc.seed = asked->v[i];
+		snprintf(loc.structure, sizeof(loc.structure), "%s",
+			 o->structure ? o->structure : "");
+		done += loc.w[loc.n - 1].len;
+		r = v->s->fn(v->s->arg, &loc);
+	}
+	return r;
+}
+
 static int emit_range(const struct search *s, struct layer *l, const struct range *h)
 {
 	uint64_t off = h->off, end = h->off + h->len;
@@ -200,8 +237,12 @@ int locate_all(struct layer *source, struct layer *l, const struct ranges *r,
 		struct ranges top = {0};
 
 		err = impact_top(&im.v[i], &top);
-		for (size_t k = 0; k < top.n && !err; k++)
-			err = emit_range(&s, im.v[i].l, &top.v[k]);
+		if (!err && top.n && im.v[i].l->ops->fs)
+			err = im.v[i].l->ops->fs->owners(im.v[i].l, &top, emit_owner,
+							 &(struct volume){&s, im.v[i].l, &top});
+		else
+			for (size_t k = 0; k < top.n && !err; k++)
+				err = emit_range(&s, im.v[i].l, &top.v[k]);
 		ranges_free(&top);
 	}
 	impact_free(&im);

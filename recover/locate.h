@@ -3,13 +3,7 @@
 #ifndef VDISKCK_RECOVER_LOCATE_H
 #define VDISKCK_RECOVER_LOCATE_H
 
-#include "vdiskck/core/layer.h"
-
-enum owner {
-	OWNER_STRUCTURE, /* metadata of a layer */
-	OWNER_FREE,	 /* what stands on these bytes does not use them */
-	OWNER_UNKNOWN,	 /* nobody knows what these bytes are: no driver for what holds them */
-};
+#include "formats/fs/fs.h"
 
 /* Bytes that lie together in every layer, and are one thing. */
 struct location {
@@ -19,10 +13,13 @@ struct location {
 	enum finding_id why;   /* LOST */
 	bool packed;	       /* stored compressed: lengths differ below that layer */
 	enum owner owner;
-	struct layer *by;     /* STRUCTURE: whose; @start counts in the layer below it */
+	struct layer *by;     /* FILE, STRUCTURE: whose; @start counts in the layer below it */
 	char structure[160];  /* its name */
 	uint64_t start, size; /* its bounds */
-	struct range seed;    /* what was hit: its grade and reason */
+	/* FILE: it, as its file system tells it; STRUCTURE: the file it describes, or NULL. */
+	const struct fs_entry *file; /* lives until the callback returns */
+	uint64_t file_off;	     /* FILE: of the first byte */
+	struct range seed;	     /* what was hit: its grade and reason */
 };
 
 /*

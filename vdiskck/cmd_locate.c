@@ -13,8 +13,10 @@
 #include "vdiskck/out_json.h"
 #include "vdiskck/out_text.h"
 
-static const char *const owner_name[] = {
-	[OWNER_STRUCTURE] = "structure", [OWNER_FREE] = "free", [OWNER_UNKNOWN] = "unknown"};
+static const char *const owner_name[] = {[OWNER_FILE] = "file",
+					 [OWNER_STRUCTURE] = "structure",
+					 [OWNER_FREE] = "free",
+					 [OWNER_UNKNOWN] = "unknown"};
 static const char *const kind_name[] = {
 	[EXTENT_DATA] = "data", [EXTENT_ZERO] = "zero", [EXTENT_LOST] = "lost"};
 

@@ -14,6 +14,7 @@ static void entry_free(struct entry *e)
 	free((char *)(uintptr_t)e->message);
 	free((char *)(uintptr_t)e->stored);
 	free((char *)(uintptr_t)e->expected);
+	free((char *)(uintptr_t)e->path);
 	free(e->where);
 }
 
@@ -159,11 +160,12 @@ static bool entry_make(struct collect *c, const struct finding *f, struct entry 
 		.len = f->fact.len,
 		.lost = f->fact.lost && f->fact.len,
 		.doubtful = f->fact.doubtful && f->fact.len,
+		.path_off = f->fact.path_off,
 	};
 	/* Texts first: asking for places may report findings of its own, and reuse strf(). */
 	return e->layer && e->at.layer && copy(f->message, &e->message) &&
 	       copy(f->fact.stored, &e->stored) && copy(f->fact.expected, &e->expected) &&
-	       places(c, f, e);
+	       copy(f->fact.path, &e->path) && places(c, f, e);
 }
 
 void collect_finding(struct collect *c, const struct finding *f)

@@ -30,6 +30,8 @@ struct entry {
 	const char *layer; /* path of the layer that speaks */
 	const char *message;
 	const char *stored, *expected; /* or NULL */
+	const char *path;	       /* the file that is hit, or NULL */
+	uint64_t path_off;	       /* where in it */
 	struct place at;	       /* the bytes that show it; len 0: none */
 	uint64_t off, len;	       /* bytes of @layer that it is about; len 0: none */
 	bool lost, doubtful;	       /* [off, off + len) is */

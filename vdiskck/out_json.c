@@ -159,6 +159,10 @@ struct json *json_finding(const struct entry *e)
 		put_range(j, "lost", e);
 	if (e->doubtful)
 		put_range(j, "doubtful", e);
+	if (e->path) {
+		js_str(j, "path", e->path);
+		js_u64(j, "file_offset", e->path_off);
+	}
 	return j;
 }
 

@@ -84,6 +84,11 @@ static void put_evidence(FILE *f, const struct entry *e, bool verbose)
 		fputs(e->lost ? "\n           lost: " : "\n           doubtful: ", f);
 		put_place(f, e->layer, e->off, e->len);
 	}
+	if (e->path) {
+		fputs("\n           file: ", f);
+		text_put(f, e->path);
+		fprintf(f, " at 0x%" PRIx64, e->path_off);
+	}
 }
 
 /* The advice in lines of its own, folded between words. */

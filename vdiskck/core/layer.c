@@ -11,7 +11,7 @@
 
 static struct layer *layer_alloc(struct session *s, const struct layer_ops *ops,
 				 struct layer *below, const char *name, const char *prefix,
-				 unsigned depth)
+				 const char *join, unsigned depth)
 {
 	struct layer *l = calloc(1, sizeof(*l));
 	size_t len = strlen(prefix) + strlen(name) + 16;
@@ -33,7 +33,7 @@ static struct layer *layer_alloc(struct session *s, const struct layer_ops *ops,
 		snprintf(l->name, len, "%s~%u", name, depth);
 	else
 		snprintf(l->name, len, "%s", name);
-	snprintf(l->path, len, "%s%s%s", prefix, *prefix ? "/" : "", l->name);
+	snprintf(l->path, len, "%s%s%s", prefix, *prefix ? join : "", l->name);
 	return l;
 }
 
@@ -42,7 +42,7 @@ struct layer *layer_new(struct session *s, const struct layer_ops *ops, struct l
 {
 	bool on_source = !below || below->ops->kind == LAYER_SOURCE;
 
-	return layer_alloc(s, ops, below, name, on_source ? "" : below->path, 0);
+	return layer_alloc(s, ops, below, name, on_source ? "" : below->path, "/", 0);
 }
 
 struct layer *layer_chain_new(const struct layer_ops *ops, struct layer *below,
@@ -53,9 +53,14 @@ struct layer *layer_chain_new(const struct layer_ops *ops, struct layer *below,
 	struct layer *l = NULL;
 
 	if (prefix)
-		l = layer_alloc(child->s, ops, below, ops->name, prefix, child->depth + 1);
+		l = layer_alloc(child->s, ops, below, ops->name, prefix, "/", child->depth + 1);
 	free(prefix);
 	return l;
+}
+
+struct layer *layer_file_new(const struct layer_ops *ops, struct layer *fs, const char *path)
+{
+	return layer_alloc(fs->s, ops, fs, path, fs->path, ":", 0);
 }
 
 void layer_attach(struct layer *below, struct layer *l)

@@ -26,6 +26,7 @@
 #include "vdiskck/core/findings.h"
 #include "vdiskck/core/ranges.h"
 
+struct fs_ops;
 struct session;
 struct json;
 
@@ -123,6 +124,7 @@ struct layer_ops {
 	 */
 	int (*decrypt_as)(struct layer *l, uint64_t at, void *buf, size_t len);
 	void (*close)(struct layer *l); /* never fails; @l->below is not ours to close */
+	const struct fs_ops *fs; /* file systems: what else they can be asked (formats/fs/fs.h) */
 };
 
 struct layer {
@@ -161,6 +163,8 @@ struct layer *layer_new(struct session *s, const struct layer_ops *ops, struct l
 /* layer_chain_new() - the container of an ancestor: @child's path with its own name and depth */
 struct layer *layer_chain_new(const struct layer_ops *ops, struct layer *below,
 			      const struct layer *child);
+/* layer_file_new() - a file of the file system @fs: "vhd/mbr/p2/ntfs:/Windows/notepad.exe" */
+struct layer *layer_file_new(const struct layer_ops *ops, struct layer *fs, const char *path);
 /* layer_attach() - make @l the last child of @below; @below frees it from now on */
 void layer_attach(struct layer *below, struct layer *l);
 /*

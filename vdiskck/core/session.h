@@ -18,6 +18,8 @@ struct fact {
 	uint64_t off, len;   /* the bytes of the speaking layer that it is about; len 0: none */
 	bool lost;	     /* [off, off + len) can't be had */
 	bool doubtful;	     /* [off, off + len) is there, but may be wrong */
+	const char *path;    /* the file that is hit: its path in the file system that speaks */
+	uint64_t path_off;   /* where in it */
 	const char *stored;  /* what is on disk, as text; NULL: does not apply */
 	const char *expected;
 };

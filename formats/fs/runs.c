@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "formats/fs/runs.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+int fs_runs_add(struct fs_runs *r, const struct fs_run *run)
+{
+	struct fs_run *last = r->n ? &r->v[r->n - 1] : NULL;
+
+	if (!run->len)
+		return 0;
+	if (run->off + run->len < run->off || (last && run->off < last->off + last->len))
+		return -EINVAL;
+	if (last && last->kind == run->kind && last->off + last->len == run->off &&
+	    (run->kind == EXTENT_DATA ? last->at + last->len == run->at : last->why == run->why)) {
+		last->len += run->len;
+		return 0;
+	}
+	if (r->n == r->cap) {
+		size_t cap = r->cap ? r->cap * 2 : 8;
+		struct fs_run *more = realloc(r->v, cap * sizeof(*more));
+
+		if (!more)
+			return -ENOMEM;
+		r->v = more;
+		r->cap = cap;
+	}
+	r->v[r->n++] = *run;
+	return 0;
+}
+
+const struct fs_run *fs_runs_at(const struct fs_runs *r, uint64_t off)
+{
+	size_t lo = 0, hi = r->n;
+
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+
+		if (r->v[mid].off + r->v[mid].len <= off)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo < r->n ? &r->v[lo] : NULL;
+}
+
+void fs_runs_free(struct fs_runs *r)
+{
+	free(r->v);
+	*r = (struct fs_runs){0};
+}
+
+static int file_map(struct layer *l, uint64_t off, struct extent *run)
+{
+	const struct fs_runs *runs = l->priv;
+	const struct fs_run *f = fs_runs_at(runs, off);
+
+	run->kind = EXTENT_ZERO;
+	if (!f || f->off > off) {
+		run->len = (f && f->off < l->size ? f->off : l->size) - off;
+		return 0;
+	}
+	run->len = f->off + f->len - off;
+	run->kind = f->kind;
+	run->why = f->why;
+	run->in = l->below;
+	run->at = f->at + (off - f->off);
+	if (f->kind == EXTENT_DATA && run->at >= l->below->size) {
+		run->kind = EXTENT_LOST;
+		run->why = LAYER_READ_PAST_END;
+	} else if (f->kind == EXTENT_DATA && run->len > l->below->size - run->at) {
+		run->len = l->below->size - run->at;
+	}
+	return 0;
+}
+
+static void file_close(struct layer *l)
+{
+	fs_runs_free(l->priv);
+	free(l->priv);
+}
+
+static const struct layer_ops file_ops = {
+	.name = "file",
+	.kind = LAYER_FILE,
+	.read = layer_read_mapped,
+	.map = file_map,
+	.close = file_close,
+};
+
+int fs_file_new(struct layer *fs, const char *path, uint64_t size, struct fs_runs *runs,
+		struct layer **file)
+{
+	struct fs_runs *own = malloc(sizeof(*own));
+
+	*file = own ? layer_file_new(&file_ops, fs, path) : NULL;
+	if (!*file) {
+		free(own);
+		fs_runs_free(runs);
+		return -ENOMEM;
+	}
+	*own = *runs;
+	*runs = (struct fs_runs){0};
+	(*file)->priv = own;
+	(*file)->size = size;
+	return 0;
+}
