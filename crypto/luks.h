@@ -34,6 +34,8 @@ enum luks_slot_state {
 	LUKS_SLOT_GOOD,	       /* nothing speaks against it */
 	LUKS_SLOT_IMPOSSIBLE,  /* its description can't be true */
 	LUKS_SLOT_UNKNOWN,     /* of a type or with a KDF that we don't know */
+	LUKS_SLOT_REENCRYPT,   /* holds no key, but the state of a conversion */
+	LUKS_SLOT_COSTLY,      /* its KDF is meant to last for ever; not tried */
 	LUKS_SLOT_OVERWRITTEN, /* its material does not look like ciphertext */
 	LUKS_SLOT_OPENED,      /* a key opened it */
 };
@@ -82,8 +84,27 @@ struct luks_segment {
 	struct luks_cipher cipher;
 	char integrity[LUKS_NAME]; /* "": none; "hmac(sha256)", "aead", "poly1305" */
 	int digest;		   /* index, or -1 */
+	bool hot;		   /* LUKS2: a reencryption was at work on it */
 	struct sector_cipher *c;
 	struct luks_aead *aead; /* authenticated encryption: instead of @c; NULL: none */
+};
+
+/*
+ * The segment that an interrupted reencryption was at work on: each of its blocks is still the old
+ * ciphertext or already the new one. The reencrypt keyslot's area tells (LUKS2 3.2.1, cryptsetup
+ * lib/luks2/luks2_reencrypt.c).
+ */
+struct luks_hot {
+	enum {
+		LUKS_HOT_NONE,	   /* no way to tell: resilience "none", or one that moves data */
+		LUKS_HOT_CHECKSUM, /* the area holds a hash of each old block */
+		LUKS_HOT_JOURNAL,  /* the area holds the old ciphertext itself */
+	} how;
+	uint64_t off, len; /* the area, in the header's layer */
+	int hash;
+	uint32_t block;
+	int segment;		      /* index, or -1: no zone was left half done */
+	struct luks_segment previous; /* as it was before; id UINT_MAX: not stated */
 };
 
 struct luks_token {
@@ -102,13 +123,15 @@ struct luks2_copy {
 
 struct luks {
 	int version;
-	struct layer *meta; /* the layer that holds the headers: l->below, or a detached one */
+	struct layer *meta;   /* the layer that holds the headers: l->below, or l->aside */
+	const char *header;   /* the --header that is in use; NULL: none */
 	uint64_t base, limit; /* LUKS1 inside an image: the header's place in @meta; else 0 */
 	char uuid[41], label[49], subsystem[49];
 	struct luks2_copy copy[2];
 	int used;
 	struct luks_slot slot[LUKS_SLOTS];
 	size_t n_slots;
+	uint8_t order[LUKS_SLOTS]; /* in which they are tried */
 	struct luks_digest digest[LUKS_DIGESTS];
 	size_t n_digests;
 	struct luks_segment segment[LUKS_SEGMENTS];
@@ -117,7 +140,8 @@ struct luks {
 	size_t n_tokens;
 	char requirements[128]; /* LUKS2: features that one must know to write */
 	bool reencryption;	/* one was interrupted */
-	uint64_t header_end;	/* end of headers and key material */
+	struct luks_hot hot;
+	uint64_t header_end; /* end of headers and key material */
 	bool open;
 };
 
@@ -127,6 +151,25 @@ extern const struct layer_ops luks1_ops, luks2_ops;
  * 0, -EBADMSG (nothing usable), -EOPNOTSUPP, -ENOMEM */
 int luks1_parse(struct layer *l);
 int luks2_parse(struct layer *l);
+/*
+ * luks_hot_read() - whole sectors of the segment that a reencryption was at work on, at @off of the
+ * layer: each block by the key that it has. Doubtful where nothing tells which that is.
+ */
+int luks_hot_read(struct layer *l, uint64_t off, void *buf, size_t len, struct ranges *bad);
+/* luks_hot_unit() - the bytes that are read together */
+uint32_t luks_hot_unit(const struct luks *u);
+/* luks_version() - 1 or 2 where @below starts with a LUKS header, else 0 */
+int luks_version(struct layer *below);
+/*
+ * luks_header_for() - the file of --header that holds the header of @below, in this version; or NULL
+ * @named: one that was given for this layer (LAYER=FILE). Else one that was given for none, is not
+ * in use yet, and fits: @below has a LUKS header, or looks like noise.
+ */
+const char *luks_header_for(struct layer *below, int version, bool named);
+/* luks_header_open() - open such a file, read-only; 0 or -errno after session_err() */
+int luks_header_open(struct session *s, const char *file, struct layer **meta);
+/* luks_headers_used() - false after session_err(): a --header fits no layer of the stack */
+bool luks_headers_used(struct layer *source);
 /* luks2_find() - offset of a secondary header (or 0), for when the primary is lost; 1 or 0 */
 int luks2_find(struct layer *below, uint64_t *off);
 /* luks_cipher_parse() - "aes-cbc-essiv:sha256" into its parts; false: not of that form */
@@ -147,6 +190,8 @@ struct sector_cipher *luks_inside_cipher(const struct layer *luks);
  * 0; -ENOKEY; -EKEYREJECTED; -ENOMEM. Opens the segments' ciphers.
  */
 int luks_unlock(struct layer *l);
+/* luks_check_overlap() - two keyslots on the same bytes: at most one of them can be whole */
+void luks_check_overlap(struct layer *l);
 /* luks_check_slots() - does each keyslot's material look like ciphertext? Reports and marks. */
 int luks_check_slots(struct layer *l);
 

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "crypto/luks.h"
+#include "crypto/luks_kdf.h"
 #include "vdiskck/core/endian.h"
 #include "vdiskck/core/session.h"
 
@@ -49,8 +50,10 @@ static bool text_copy(const char *field, size_t cap, char *out)
 	return n < cap;
 }
 
-/* Does key material [off, off + len) lie behind the header and before the payload? Inside an image, the
- * payload is elsewhere. */
+/*
+ * Does key material [off, off + len) lie behind the header and before the payload? Inside an image,
+ * and with a detached header, the payload is elsewhere.
+ */
 static bool slot_possible(const struct luks *u, const struct luks_slot *s, uint64_t payload)
 {
 	uint64_t len = s->key_len * (uint64_t)s->stripes;
@@ -59,9 +62,9 @@ static bool slot_possible(const struct luks *u, const struct luks_slot *s, uint6
 	return s->stripes && len <= LUKS_AREA_MAX && s->off >= u->base &&
 	       s->off - u->base >= 4096 &&
 	       range_inside(s->off - u->base, len,
-			    u->limit  ? u->limit
-			    : payload ? payload
-				      : u->meta->size);
+			    u->limit					   ? u->limit
+			    : payload && payload < u->meta->size - u->base ? payload
+									   : u->meta->size);
 }
 
 static void slot_parse(struct layer *l, const struct luks1_header *h, unsigned i)
@@ -101,25 +104,6 @@ static void slot_parse(struct layer *l, const struct luks1_header *h, unsigned i
 	}
 }
 
-/* Two keyslots on the same bytes: at most one of them can be whole. */
-static void check_overlap(struct layer *l)
-{
-	struct luks *u = l->priv;
-
-	for (size_t i = 0; i < u->n_slots; i++)
-		for (size_t k = i + 1; k < u->n_slots; k++) {
-			const struct luks_slot *a = &u->slot[i], *b = &u->slot[k];
-
-			if (a->off < b->off + b->len && b->off < a->off + a->len &&
-			    a->state == LUKS_SLOT_GOOD && b->state == LUKS_SLOT_GOOD)
-				finding_fact(l, LUKS_KEYSLOT_OVERLAP,
-					     &(struct fact){
-						     .in = u->meta, .at = b->off, .at_len = b->len},
-					     "key material of keyslots %u and %u overlaps", a->id,
-					     b->id);
-		}
-}
-
 int luks1_parse(struct layer *l)
 {
 	struct luks *u = l->priv;
@@ -134,6 +118,7 @@ int luks1_parse(struct layer *l)
 		return r;
 	payload = be32(h.payload) * 512ull;
 	u->version = 1;
+	u->hot.segment = -1;
 	u->n_segments = u->n_digests = 1;
 	u->header_end = u->base + sizeof(h);
 	memcpy(u->uuid, h.uuid, 40);
@@ -146,22 +131,24 @@ int luks1_parse(struct layer *l)
 	if (!text_copy(h.cipher, sizeof(h.cipher), cipher) ||
 	    !text_copy(h.mode, sizeof(h.mode), mode) || !text_copy(h.hash, sizeof(h.hash), hash) ||
 	    !be32(h.key_bytes) || be32(h.key_bytes) > LUKS_KEY_MAX) {
-		finding(l, LUKS_HEADER_IMPOSSIBLE, u->base, sizeof(h),
-			"the LUKS1 header's cipher, hash or key size can't be true");
+		finding_fact(l, LUKS_HEADER_IMPOSSIBLE,
+			     &(struct fact){.in = u->meta, .at = u->base, .at_len = sizeof(h)},
+			     "the LUKS1 header's cipher, hash or key size can't be true");
 		return -EBADMSG;
 	}
 	snprintf(text, sizeof(text), "%s-%s", cipher, mode);
 	d->hash = prim_hash_find(hash);
 	if (!luks_cipher_parse(text, &g->cipher) || d->hash < 0) {
-		finding(l, LUKS_UNSUPPORTED, u->base + 8, 96, "cipher %s with hash %s is not known",
-			text, hash);
+		finding_fact(l, LUKS_UNSUPPORTED,
+			     &(struct fact){.in = u->meta, .at = u->base + 8, .at_len = 96},
+			     "cipher %s with hash %s is not known", text, hash);
 		return -EOPNOTSUPP;
 	}
 	if (!u->limit && payload > l->below->size) {
-		finding_fact(l, LUKS_TRUNCATED, &(struct fact){.at = 0x68, .at_len = 4},
-			     "the payload starts at sector %" PRIu32
-			     ", behind the end of the device",
-			     be32(h.payload));
+		finding_fact(
+			l, LUKS_TRUNCATED, &(struct fact){.in = u->meta, .at = 0x68, .at_len = 4},
+			"the payload starts at sector %" PRIu32 ", behind the end of the device",
+			be32(h.payload));
 		payload = l->below->size;
 	}
 	g->kind = LUKS_CRYPT;
@@ -172,10 +159,13 @@ int luks1_parse(struct layer *l)
 	l->size = g->len;
 	for (unsigned i = 0; i < SLOTS; i++)
 		slot_parse(l, &h, i);
-	check_overlap(l);
+	luks_check_overlap(l);
+	luks_kdf_judge(l);
 	if (!u->n_slots)
-		finding(l, LUKS_NO_KEYSLOT, u->base + offsetof(struct luks1_header, slot),
-			sizeof(h.slot),
-			"no keyslot is in use: only the volume key opens this device");
+		finding_fact(l, LUKS_NO_KEYSLOT,
+			     &(struct fact){.in = u->meta,
+					    .at = u->base + offsetof(struct luks1_header, slot),
+					    .at_len = sizeof(h.slot)},
+			     "no keyslot is in use: only the volume key opens this device");
 	return 0;
 }

@@ -3,11 +3,13 @@
 #include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "crypto/luks.h"
+#include "crypto/luks_kdf.h"
 #include "vdiskck/core/endian.h"
 #include "vdiskck/core/json.h"
 #include "vdiskck/core/session.h"
@@ -230,6 +232,17 @@ static uint32_t id_mask(const struct json *arr, const struct luks *u,
 	return mask;
 }
 
+static bool has_id(const struct json *arr, unsigned wanted)
+{
+	for (size_t i = 0; i < js_len(arr); i++) {
+		uint64_t id;
+
+		if (js_to_u64(js_at(arr, i), &id) && id == wanted)
+			return true;
+	}
+	return false;
+}
+
 static int slot_index(const struct luks *u, unsigned id)
 {
 	for (size_t i = 0; i < u->n_slots; i++)
@@ -286,6 +299,25 @@ static bool slot_kdf(struct luks_slot *s, const struct json *kdf)
 	return !strcmp(type, "argon2i") || !strcmp(type, "argon2id");
 }
 
+/* How the step that was interrupted can be told apart, block by block. */
+static void hot_area(struct luks *u, const struct json *area)
+{
+	struct luks_hot *h = &u->hot;
+	const char *type = str(area, "type");
+	uint64_t block = num(area, "sector_size");
+
+	h->off = num(area, "offset");
+	h->len = num(area, "size");
+	h->hash = prim_hash_find(str(area, "hash"));
+	h->block = block >= 512 && block <= 4096 && !(block & (block - 1)) ? (uint32_t)block : 0;
+	if (!range_inside(h->off, h->len, u->meta->size))
+		return;
+	if (!strcmp(type, "checksum") && h->hash >= 0 && h->block)
+		h->how = LUKS_HOT_CHECKSUM;
+	else if (!strcmp(type, "journal"))
+		h->how = LUKS_HOT_JOURNAL;
+}
+
 static void slot_take(void *arg, const char *key, struct json *j)
 {
 	struct layer *l = arg;
@@ -306,8 +338,9 @@ static void slot_take(void *arg, const char *key, struct json *j)
 		u->header_end = s->off + size;
 	if (!strcmp(str(j, "type"), "reencrypt")) {
 		u->reencryption = true;
-		s->state = LUKS_SLOT_UNKNOWN; /* holds no key, but the state of the conversion */
+		s->state = LUKS_SLOT_REENCRYPT;
 		s->len = size;
+		hot_area(u, area);
 		return;
 	}
 	s->key_len = num(j, "key_size");
@@ -327,29 +360,26 @@ static void slot_take(void *arg, const char *key, struct json *j)
 		slot_bad(l, s, LUKS_SLOT_IMPOSSIBLE, "where its key material lies can't be true");
 }
 
-static void segment_take(void *arg, const char *key, struct json *j)
+static bool has_flag(const struct json *j, const char *flag)
 {
-	struct layer *l = arg;
+	const struct json *flags = js_get(j, "flags");
+
+	for (size_t i = 0; i < js_len(flags); i++)
+		if (!strcmp(js_text(js_at(flags, i)), flag))
+			return true;
+	return false;
+}
+
+static void segment_fill(struct layer *l, struct luks_segment *g, const struct json *j)
+{
 	struct luks *u = l->priv;
-	struct luks_segment *g = &u->segment[u->n_segments];
-	const struct json *integrity = js_get(j, "integrity"), *flags = js_get(j, "flags");
 	const char *type = str(j, "type");
 
-	if (u->n_segments == LUKS_SEGMENTS)
-		return;
-	*g = (struct luks_segment){.digest = -1};
-	if (!id_of(key, &g->id))
-		return;
-	/* Backups of segments, from a reencryption, describe the same bytes once more. */
-	for (size_t i = 0; i < js_len(flags); i++)
-		if (!strncmp(js_text(js_at(flags, i)), "backup-", 7))
-			return;
-	u->n_segments++;
 	g->off = num(j, "offset");
 	g->len = strcmp(str(j, "size"), "dynamic") ? num(j, "size") : UINT64_MAX;
 	g->iv_tweak = num(j, "iv_tweak");
 	g->sector = (uint32_t)(num(j, "sector_size") <= 4096 ? num(j, "sector_size") : 0);
-	snprintf(g->integrity, sizeof(g->integrity), "%s", str(integrity, "type"));
+	snprintf(g->integrity, sizeof(g->integrity), "%s", str(js_get(j, "integrity"), "type"));
 	g->kind = !strcmp(type, "crypt")    ? LUKS_CRYPT
 		  : !strcmp(type, "linear") ? LUKS_LINEAR
 					    : LUKS_SEGMENT_UNKNOWN;
@@ -367,6 +397,30 @@ static void segment_take(void *arg, const char *key, struct json *j)
 			     "-byte sectors is not known",
 			     g->id, type, str(j, "encryption"), num(j, "sector_size"));
 	}
+}
+
+static void segment_take(void *arg, const char *key, struct json *j)
+{
+	struct layer *l = arg;
+	struct luks *u = l->priv;
+	struct luks_segment *g = &u->segment[u->n_segments];
+
+	/* Backups of segments, from a reencryption, describe the same bytes once more. */
+	if (has_flag(j, "backup-previous"))
+		g = &u->hot.previous;
+	else if (has_flag(j, "backup-final") || has_flag(j, "backup-moved-segment") ||
+		 u->n_segments == LUKS_SEGMENTS)
+		return;
+	*g = (struct luks_segment){.digest = -1};
+	if (!id_of(key, &g->id)) {
+		g->id = UINT_MAX;
+		return;
+	}
+	segment_fill(l, g, j);
+	if (g == &u->hot.previous)
+		return;
+	g->hot = has_flag(j, "in-reencryption");
+	u->n_segments++;
 }
 
 static void digest_take(void *arg, const char *key, struct json *j)
@@ -394,6 +448,8 @@ static void digest_take(void *arg, const char *key, struct json *j)
 	for (size_t i = 0; i < u->n_segments; i++)
 		if (d->segments >> i & 1)
 			u->segment[i].digest = (int)u->n_digests;
+	if (has_id(js_get(j, "segments"), u->hot.previous.id))
+		u->hot.previous.digest = (int)u->n_digests;
 	u->n_digests++;
 }
 
@@ -445,6 +501,7 @@ static void segments_lay(struct layer *l)
 	struct luks *u = l->priv;
 	uint64_t at = 0;
 
+	u->hot.segment = -1;
 	qsort(u->segment, u->n_segments, sizeof(*u->segment), segment_cmp);
 	for (size_t i = 0; i < u->n_segments; i++) {
 		struct luks_segment *g = &u->segment[i];
@@ -467,6 +524,8 @@ static void segments_lay(struct layer *l)
 		segment_judge(l, g, at);
 		g->start = at;
 		at += g->len;
+		if (g->hot)
+			u->hot.segment = (int)i;
 		if (g->sector > l->sector)
 			l->sector = g->sector;
 	}
@@ -504,6 +563,7 @@ int luks2_parse(struct layer *l)
 	memcpy(u->label, h->label, sizeof(h->label));
 	memcpy(u->subsystem, h->subsystem, sizeof(h->subsystem));
 	u->header_end = u->copy[u->used].size * 2;
+	u->hot.previous.id = UINT_MAX;
 	js_each(js_get(root, "keyslots"), slot_take, l);
 	js_each(js_get(root, "segments"), segment_take, l);
 	js_each(js_get(root, "digests"), digest_take, l);
@@ -512,5 +572,7 @@ int luks2_parse(struct layer *l)
 	if (!u->n_segments)
 		return -EBADMSG;
 	segments_lay(l);
+	luks_check_overlap(l);
+	luks_kdf_judge(l);
 	return 0;
 }

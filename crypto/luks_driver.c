@@ -10,6 +10,7 @@
 #include "crypto/unit.h"
 #include "vdiskck/core/json.h"
 #include "vdiskck/core/session.h"
+#include "vdiskck/core/text.h"
 
 bool luks_cipher_parse(const char *text, struct luks_cipher *c)
 {
@@ -36,7 +37,7 @@ bool luks_cipher_parse(const char *text, struct luks_cipher *c)
 	return c->name[0] && c->mode[0];
 }
 
-static int luks_version(struct layer *below)
+int luks_version(struct layer *below)
 {
 	uint8_t h[8];
 
@@ -45,19 +46,39 @@ static int luks_version(struct layer *below)
 	return h[7];
 }
 
+/* What the user gives for this very layer, or for a device with a header, wins over that one. */
+static bool header_given(struct layer *below, int version)
+{
+	return luks_header_for(below, version, true) ||
+	       (luks_version(below) && luks_header_for(below, version, false));
+}
+
 static int luks1_probe(struct layer *below)
 {
-	return luks_version(below) == 1 ? 95 : 0;
+	return header_given(below, 1) ? 100 : luks_version(below) == 1 ? 95 : 0;
 }
 
 static int luks2_probe(struct layer *below)
 {
 	uint64_t off;
 
+	if (header_given(below, 2))
+		return 100;
 	if (luks_version(below) == 2)
 		return 95;
 	/* Only nine places, all near the start: cheap enough to look when the first is lost. */
 	return luks2_find(below, &off) ? 90 : 0;
+}
+
+/* Nothing else is known of @below: is it what a detached header is for? */
+static int luks1_search(struct layer *below)
+{
+	return luks_header_for(below, 1, false) ? 95 : 0;
+}
+
+static int luks2_search(struct layer *below)
+{
+	return luks_header_for(below, 2, false) ? 95 : 0;
 }
 
 /* dm-integrity says how long a segment with tags is; cryptsetup makes but one. */
@@ -109,7 +130,41 @@ static int ciphers_known(struct layer *l)
 	return known ? 0 : -EOPNOTSUPP;
 }
 
-static int luks_open(struct layer *l, int (*parse)(struct layer *l))
+/* The header's layer: the device itself, or the file that was given for it. */
+static int meta_open(struct layer *l, int version)
+{
+	struct luks *u = l->priv;
+	const char *file = luks_header_for(l->below, version, true);
+	int r = 0;
+
+	if (!file)
+		file = luks_header_for(l->below, version, false);
+	if (file)
+		r = luks_header_open(l->s, file, &l->aside);
+	u->header = file;
+	u->meta = l->aside ? l->aside : l->below;
+	return r;
+}
+
+static void say_reencryption(struct layer *l)
+{
+	const struct luks *u = l->priv;
+	char zone[80] = "", size[SIZE_TEXT];
+
+	if (!u->reencryption)
+		return;
+	if (u->hot.segment >= 0)
+		snprintf(zone, sizeof(zone), "; %s between them were being rewritten%s",
+			 size_text(u->segment[u->hot.segment].len, size),
+			 u->hot.how == LUKS_HOT_NONE ? ", how far is not known" : "");
+	finding_fact(l, LUKS_REENCRYPTION, &(struct fact){.in = u->meta, .at_len = 4096},
+		     "a reencryption was not finished: %s%s",
+		     u->n_segments > 1 ? "the parts of the device have different keys"
+				       : "it was prepared only, or was about to end",
+		     zone);
+}
+
+static int luks_open(struct layer *l, int version, int (*parse)(struct layer *l))
 {
 	struct luks *u = calloc(1, sizeof(*u));
 	int r;
@@ -117,14 +172,18 @@ static int luks_open(struct layer *l, int (*parse)(struct layer *l))
 	if (!u)
 		return -ENOMEM;
 	l->priv = u;
-	u->meta = l->below;
-	r = parse(l);
+	r = meta_open(l, version);
+	if (!r)
+		r = parse(l);
 	if (r)
 		return r;
-	if (u->reencryption)
-		finding_fact(l, LUKS_REENCRYPTION, &(struct fact){.in = u->meta, .at_len = 4096},
-			     "a reencryption was not finished: %zu segments, each with its own key",
-			     u->n_segments);
+	if (!l->aside && u->n_segments && !u->segment[0].off) {
+		finding_fact(l, LUKS_HEADER_ALONE, &(struct fact){.at_len = u->header_end},
+			     "a detached header: the data that belongs to it starts with byte 0 of "
+			     "another device");
+		return -EOPNOTSUPP;
+	}
+	say_reencryption(l);
 	r = aeads_open(l);
 	if (!r)
 		r = ciphers_known(l);
@@ -138,12 +197,12 @@ static int luks_open(struct layer *l, int (*parse)(struct layer *l))
 
 static int luks1_open(struct layer *l)
 {
-	return luks_open(l, luks1_parse);
+	return luks_open(l, 1, luks1_parse);
 }
 
 static int luks2_open(struct layer *l)
 {
-	return luks_open(l, luks2_parse);
+	return luks_open(l, 2, luks2_parse);
 }
 
 /* The segment that holds byte @off; the last one if none does, which its length then shows. */
@@ -158,13 +217,14 @@ static const struct luks_segment *segment_at(const struct luks *u, uint64_t off)
 
 static int luks_map(struct layer *l, uint64_t off, struct extent *run)
 {
-	const struct luks_segment *g = segment_at(l->priv, off);
+	const struct luks *u = l->priv;
+	const struct luks_segment *g = segment_at(u, off);
 	uint64_t in = off - g->start;
 
 	run->len = g->len - in;
 	if (g->aead && luks_aead_ready(g->aead))
 		return luks_aead_map(g->aead, in, run);
-	if (g->kind != LUKS_LINEAR && !g->c) {
+	if (g->kind != LUKS_LINEAR && !g->c && !(g->hot && u->hot.previous.c)) {
 		run->kind = EXTENT_LOST;
 		run->why = LAYER_LOCKED;
 	} else if (g->off + in >= l->below->size) {
@@ -191,7 +251,9 @@ static int read_sectors(struct layer *l, uint64_t off, void *buf, size_t len, st
 		size_t n = g->len - in < len ? (size_t)(g->len - in) : len, from = bad ? bad->n : 0;
 		bool cbc = !strcmp(g->cipher.mode, "cbc");
 
-		if (g->kind == LUKS_LINEAR) {
+		if (g->hot) {
+			r = luks_hot_read(l, off, p, n, bad);
+		} else if (g->kind == LUKS_LINEAR) {
 			r = layer_read_as(l->below, g->off + in, p, n, off, bad);
 		} else if (g->aead && luks_aead_ready(g->aead)) {
 			r = luks_aead_read(g->aead, g->start, off, p, n, bad);
@@ -215,6 +277,7 @@ static int read_sectors(struct layer *l, uint64_t off, void *buf, size_t len, st
 
 static int luks_read(struct layer *l, uint64_t off, void *buf, size_t len, struct ranges *bad)
 {
+	const struct luks *u = l->priv;
 	uint8_t *p = buf;
 	int r = 0;
 
@@ -224,7 +287,8 @@ static int luks_read(struct layer *l, uint64_t off, void *buf, size_t len, struc
 		uint64_t left = g->start + g->len - off;
 		size_t n = left < len ? (size_t)left : len;
 
-		r = unit_read(l, g->sector, off, p, n, bad, read_sectors);
+		r = unit_read(l, g->hot ? luks_hot_unit(u) : g->sector, off, p, n, bad,
+			      read_sectors);
 		off += n;
 		p += n;
 		len -= n;
@@ -251,7 +315,7 @@ static int luks_ciphertext(struct layer *l, uint64_t at, uint64_t *len, uint64_t
 		if (at >= g->off && at - g->off < g->len) {
 			*off = g->start + (at - g->off);
 			*len = g->len - (at - g->off);
-			return looks_random(g);
+			return looks_random(g) && !g->hot;
 		}
 		if (g->off > at && g->off - at < *len)
 			*len = g->off - at;
@@ -266,7 +330,7 @@ static int luks_decrypt_as(struct layer *l, uint64_t at, void *buf, size_t len)
 	for (size_t i = 0; i < u->n_segments; i++) {
 		const struct luks_segment *g = &u->segment[i];
 
-		if (at >= g->off && range_inside(at - g->off, len, g->len) && g->c &&
+		if (at >= g->off && range_inside(at - g->off, len, g->len) && g->c && !g->hot &&
 		    (at - g->off) % g->sector == 0 && len % g->sector == 0)
 			return sector_decrypt(g->c, g->iv_tweak * 512 + (at - g->off), buf, len);
 	}
@@ -295,8 +359,12 @@ static int luks_check(struct layer *l)
 static const char *slot_state(const struct luks_slot *s)
 {
 	static const char *const text[] = {
-		[LUKS_SLOT_GOOD] = "in use",	   [LUKS_SLOT_IMPOSSIBLE] = "damaged",
-		[LUKS_SLOT_UNKNOWN] = "not known", [LUKS_SLOT_OVERWRITTEN] = "overwritten",
+		[LUKS_SLOT_GOOD] = "in use",
+		[LUKS_SLOT_IMPOSSIBLE] = "damaged",
+		[LUKS_SLOT_UNKNOWN] = "not known",
+		[LUKS_SLOT_OVERWRITTEN] = "overwritten",
+		[LUKS_SLOT_REENCRYPT] = "reencryption",
+		[LUKS_SLOT_COSTLY] = "too costly",
 		[LUKS_SLOT_OPENED] = "opened",
 	};
 
@@ -313,7 +381,7 @@ static struct json *info_slots(const struct luks *u)
 
 		js_u64(j, "id", s->id);
 		js_str(j, "state", slot_state(s));
-		if (s->state != LUKS_SLOT_UNKNOWN) {
+		if (s->state != LUKS_SLOT_UNKNOWN && s->state != LUKS_SLOT_REENCRYPT) {
 			js_str(j, "opened_by", "passphrase, keyfile");
 			if (s->kdf == LUKS_PBKDF2)
 				js_strf(j, "kdf", "PBKDF2-%s, %llu iterations",
@@ -347,6 +415,8 @@ static void luks_info(struct layer *l, struct json *to)
 		js_str(to, "label", u->label);
 	if (u->subsystem[0])
 		js_str(to, "subsystem", u->subsystem);
+	if (l->aside)
+		js_str(to, "header", u->header);
 	if (u->n_segments)
 		js_u64(to, "payload_offset", u->segment[0].off);
 	js_u64(to, "sector_size", l->sector);
@@ -429,6 +499,7 @@ static void luks_close(struct layer *l)
 		prim_secret_free(u->digest[i].key);
 	for (size_t i = 0; i < u->n_segments; i++)
 		sector_close(u->segment[i].c);
+	sector_close(u->hot.previous.c);
 	for (size_t i = 0; i < u->n_segments; i++)
 		luks_aead_close(u->segment[i].aead);
 	free(u);
@@ -439,6 +510,7 @@ static void luks_close(struct layer *l)
 		.name = "luks" #v,                                                                 \
 		.kind = LAYER_CIPHER,                                                              \
 		.probe = luks##v##_probe,                                                          \
+		.search = luks##v##_search,                                                        \
 		.open = luks##v##_open,                                                            \
 		.unlock = luks_unlock,                                                             \
 		.read = luks_read,                                                                 \

@@ -5,21 +5,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "crypto/keys.h"
 #include "crypto/luks.h"
 #include "crypto/luks_aead.h"
+#include "crypto/luks_kdf.h"
 #include "crypto/unit.h"
 #include "vdiskck/core/endian.h"
 #include "vdiskck/core/session.h"
-
-/*
- * What a header may ask for: cryptsetup itself makes at most 4 GiB and about a million passes of
- * Argon2 per second of --iter-time; beyond this a header was made to hang whoever opens it.
- */
-enum { PBKDF2_MAX = 200000000, ARGON2_MEMORY_MAX = 4 << 20 };
-static const uint64_t argon2_work_max = 256ull << 20; /* KiB filled, in all passes */
 
 /* One hash over each digest-sized piece, numbered: the diffusion of the AF splitter. */
 static void af_diffuse(uint8_t *block, size_t len, enum prim_hash h)
@@ -51,28 +44,10 @@ static void af_merge(const uint8_t *material, size_t len, uint32_t stripes, enum
 	}
 }
 
-static int derive(const struct luks_slot *s, const struct key *k, uint8_t *out)
-{
-	if (s->kdf == LUKS_PBKDF2) {
-		if (!s->passes || s->passes > PBKDF2_MAX)
-			return -EOPNOTSUPP;
-		return prim_pbkdf2((enum prim_hash)s->kdf_hash, k->data, k->len, s->salt,
-				   s->salt_len, s->passes, out, s->area_key);
-	}
-	if (!s->passes || !s->memory || s->memory > ARGON2_MEMORY_MAX ||
-	    s->memory / 4 >
-		    (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE) / 4096 ||
-	    s->passes > argon2_work_max / s->memory)
-		return -EOPNOTSUPP;
-	return prim_argon2(s->kdf == LUKS_ARGON2I ? PRIM_ARGON2I : PRIM_ARGON2ID, k->data, k->len,
-			   s->salt, s->salt_len, (uint32_t)s->passes, s->memory, s->lanes, out,
-			   s->area_key);
-}
-
 /* The key in @s as the passphrase @k would have it; only a digest tells whether it is right. */
-static int slot_key(const struct luks *u, const struct luks_slot *s, const struct key *k,
-		    uint8_t *key)
+static int slot_key(struct layer *l, const struct luks_slot *s, const struct key *k, uint8_t *key)
 {
+	const struct luks *u = l->priv;
 	const struct sector_spec spec = {s->cipher.name, s->cipher.mode, s->cipher.iv, 512, 512};
 	size_t len = s->key_len * s->stripes, padded = (len + 511) & ~(size_t)511;
 	uint8_t *derived = prim_secret(s->area_key), *material = malloc(padded);
@@ -80,7 +55,7 @@ static int slot_key(const struct luks *u, const struct luks_slot *s, const struc
 	int r = derived && material ? 0 : -ENOMEM;
 
 	if (!r)
-		r = derive(s, k, derived);
+		r = luks_kdf_derive(l->s, s, k->data, k->len, derived);
 	if (!r)
 		r = sector_open(&c, &spec, derived, s->area_key);
 	if (!r)
@@ -97,26 +72,16 @@ static int slot_key(const struct luks *u, const struct luks_slot *s, const struc
 	return r;
 }
 
-static bool digest_fits(const struct luks_digest *d, const uint8_t *key, size_t len)
-{
-	uint8_t out[PRIM_HASH_MAX];
-
-	if (!d->passes || d->passes > PBKDF2_MAX)
-		return false;
-	return !prim_pbkdf2((enum prim_hash)d->hash, key, len, d->salt, d->salt_len, d->passes, out,
-			    d->value_len) &&
-	       prim_equal(out, d->value, d->value_len);
-}
-
 /* @key opens the digests of @mask that it fits. 1: one fitted, 0: none, -ENOMEM */
-static int accept_key(struct luks *u, uint32_t mask, const uint8_t *key, size_t len)
+static int accept_key(struct layer *l, uint32_t mask, const uint8_t *key, size_t len)
 {
+	struct luks *u = l->priv;
 	int fits = 0;
 
 	for (size_t i = 0; i < u->n_digests; i++) {
 		struct luks_digest *d = &u->digest[i];
 
-		if (!(mask >> i & 1) || d->key || !digest_fits(d, key, len))
+		if (!(mask >> i & 1) || d->key || !luks_digest_fits(l->s, d, key, len))
 			continue;
 		d->key = prim_secret(len);
 		if (!d->key)
@@ -139,6 +104,9 @@ static uint32_t digests_wanted(const struct luks *u)
 		if (u->segment[i].kind == LUKS_CRYPT && d >= 0 && !u->digest[d].key)
 			mask |= 1u << d;
 	}
+	if (u->hot.segment >= 0 && u->hot.previous.kind == LUKS_CRYPT &&
+	    u->hot.previous.digest >= 0 && !u->digest[u->hot.previous.digest].key)
+		mask |= 1u << u->hot.previous.digest;
 	return mask;
 }
 
@@ -149,15 +117,17 @@ static int try_slots(struct layer *l, const struct key *k, bool *tried)
 	int r = key ? 0 : -ENOMEM;
 
 	for (size_t i = 0; r >= 0 && i < u->n_slots; i++) {
-		struct luks_slot *s = &u->slot[i];
+		struct luks_slot *s = &u->slot[u->order[i]];
 
-		if (s->state == LUKS_SLOT_IMPOSSIBLE || s->state == LUKS_SLOT_UNKNOWN ||
+		if ((s->state != LUKS_SLOT_GOOD && s->state != LUKS_SLOT_OPENED &&
+		     s->state != LUKS_SLOT_OVERWRITTEN) ||
 		    !(s->digests & digests_wanted(u)))
 			continue;
+		session_progress(l->s, "trying a key on its keyslots", i, u->n_slots);
 		if (session_stopped(l->s))
 			r = -EINTR;
 		if (!r)
-			r = slot_key(u, s, k, key);
+			r = slot_key(l, s, k, key);
 		if (r == -EOPNOTSUPP || r == -EINVAL) {
 			s->state = LUKS_SLOT_UNKNOWN;
 			r = 0;
@@ -165,7 +135,7 @@ static int try_slots(struct layer *l, const struct key *k, bool *tried)
 		}
 		*tried = true;
 		if (!r)
-			r = accept_key(u, s->digests, key, s->key_len);
+			r = accept_key(l, s->digests, key, s->key_len);
 		if (r == 1) {
 			s->state = LUKS_SLOT_OPENED;
 			r = 0;
@@ -175,27 +145,27 @@ static int try_slots(struct layer *l, const struct key *k, bool *tried)
 	return r;
 }
 
+static int open_segment(struct luks *u, struct luks_segment *g)
+{
+	const struct luks_digest *d = g->digest >= 0 ? &u->digest[g->digest] : NULL;
+	struct sector_spec spec = {g->cipher.name, g->cipher.mode, g->cipher.iv, g->sector, 512};
+	int r;
+
+	if (g->kind != LUKS_CRYPT || g->c || !d || !d->key || (g->integrity[0] && !g->aead))
+		return 0;
+	r = g->aead ? luks_aead_key(g->aead, d->key, d->key_len)
+		    : sector_open(&g->c, &spec, d->key, d->key_len);
+	return r == -EOPNOTSUPP ? 0 : r; /* said at parsing; its bytes stay lost */
+}
+
 static int open_segments(struct luks *u)
 {
 	int r = 0;
 
-	for (size_t i = 0; !r && i < u->n_segments; i++) {
-		struct luks_segment *g = &u->segment[i];
-		const struct luks_digest *d = g->digest >= 0 ? &u->digest[g->digest] : NULL;
-		struct sector_spec spec = {g->cipher.name, g->cipher.mode, g->cipher.iv, g->sector,
-					   512};
-
-		if (g->kind != LUKS_CRYPT || g->c || !d || !d->key || (g->integrity[0] && !g->aead))
-			continue;
-		if (g->aead) {
-			r = luks_aead_key(g->aead, d->key, d->key_len);
-			r = r == -EOPNOTSUPP ? 0 : r;
-			continue;
-		}
-		r = sector_open(&g->c, &spec, d->key, d->key_len);
-		if (r == -EOPNOTSUPP)
-			r = 0; /* said at parsing; its bytes stay lost */
-	}
+	for (size_t i = 0; !r && i < u->n_segments; i++)
+		r = open_segment(u, &u->segment[i]);
+	if (!r && u->version == 2 && u->hot.segment >= 0)
+		r = open_segment(u, &u->hot.previous);
 	return r;
 }
 
@@ -209,7 +179,7 @@ int luks_unlock(struct layer *l)
 	while (r >= 0 && digests_wanted(u) &&
 	       (k = keys_next(l->s->keys, k, KEY_VOLUME_KEY, u->uuid, NULL))) {
 		tried = true;
-		r = accept_key(u, digests_wanted(u), k->data, k->len);
+		r = accept_key(l, digests_wanted(u), k->data, k->len);
 	}
 	k = NULL;
 	while (r >= 0 && digests_wanted(u) &&
@@ -223,6 +193,24 @@ int luks_unlock(struct layer *l)
 		u->open |= u->digest[i].key != NULL;
 	/* With one key of two the part of the device that it opens can be read: that is open. */
 	return u->open ? 0 : tried ? -EKEYREJECTED : -ENOKEY;
+}
+
+void luks_check_overlap(struct layer *l)
+{
+	struct luks *u = l->priv;
+
+	for (size_t i = 0; i < u->n_slots; i++)
+		for (size_t k = i + 1; k < u->n_slots; k++) {
+			const struct luks_slot *a = &u->slot[i], *b = &u->slot[k];
+
+			if (a->off < b->off + b->len && b->off < a->off + a->len &&
+			    a->state == LUKS_SLOT_GOOD && b->state == LUKS_SLOT_GOOD)
+				finding_fact(l, LUKS_KEYSLOT_OVERLAP,
+					     &(struct fact){
+						     .in = u->meta, .at = b->off, .at_len = b->len},
+					     "key material of keyslots %u and %u overlaps", a->id,
+					     b->id);
+		}
 }
 
 int luks_check_slots(struct layer *l)

@@ -191,6 +191,8 @@ int stack_walk(struct layer *l, int (*fn)(void *arg, struct layer *l), void *arg
 	}
 	if (!r)
 		r = fn(arg, l);
+	if (!r && l->aside)
+		r = fn(arg, l->aside);
 	for (struct layer *c = l->child; c && !r; c = c->next)
 		r = stack_walk(c, fn, arg);
 	return r;

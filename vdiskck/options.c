@@ -17,6 +17,7 @@ enum { JOBS_MAX = 256 };
 enum {
 	O_KEYS = 256,
 	O_CHAIN,
+	O_HEADER,
 	O_BAD_MAP,
 	O_FORMAT,
 	O_VOLUME,
@@ -61,6 +62,7 @@ static const struct row {
 	 "use tables that only content proves"},
 	{"keys", O_KEYS, "FILE", ON_IMAGE, "secrets, one a line; -: standard input, fd:N"},
 	{"chain", O_CHAIN, "DIR", ON_IMAGE, "where parents may lie; repeatable"},
+	{"header", O_HEADER, "[LAYER=]FILE", ON_IMAGE, "a detached LUKS header; repeatable"},
 	{"bad-map", O_BAD_MAP, "MAPFILE", ON_IMAGE,
 	 "ddrescue map of the image: what it could not copy"},
 	{"format", O_FORMAT, "NAME", ON_IMAGE,
@@ -229,21 +231,37 @@ static int set_offset(struct args *a, const char *text)
 	return r;
 }
 
-static int add_chain(struct args *a, const char *dir)
+/* One more string in a list that ends with NULL. */
+static int add_string(const char ***list, const char *string)
 {
-	size_t n = 0;
 	const char **more;
+	size_t n = 0;
 
-	while (a->chain && a->chain[n])
+	while (*list && (*list)[n])
 		n++;
-	more = realloc(a->chain, (n + 2) * sizeof(*more));
+	more = realloc(*list, (n + 2) * sizeof(*more));
 	if (!more)
 		return -ENOMEM;
-	more[n] = dir;
+	more[n] = string;
 	more[n + 1] = NULL;
-	a->chain = more;
-	a->opt.chain = more;
+	*list = more;
 	return 0;
+}
+
+static int add_chain(struct args *a, const char *dir)
+{
+	int r = add_string(&a->chain, dir);
+
+	a->opt.chain = a->chain;
+	return r;
+}
+
+static int add_header(struct args *a, const char *file)
+{
+	int r = add_string(&a->header, file);
+
+	a->opt.header = a->header;
+	return r;
 }
 
 static int set(struct args *a, int c, char *arg)
@@ -251,6 +269,7 @@ static int set(struct args *a, int c, char *arg)
 	switch (c) {
 	case O_KEYS: a->keys = arg; return 0;
 	case O_CHAIN: return add_chain(a, arg);
+	case O_HEADER: return add_header(a, arg);
 	case O_BAD_MAP: a->opt.bad_map = arg; return 0;
 	case O_FORMAT: a->opt.format = arg; return 0;
 	case O_VOLUME: a->volume = arg; return 0;
@@ -325,5 +344,6 @@ int options_parse(const struct command *cmd, int argc, char **argv, struct args 
 void options_free(struct args *a)
 {
 	free(a->chain);
-	a->chain = NULL;
+	free(a->header);
+	a->chain = a->header = NULL;
 }

@@ -38,7 +38,7 @@ struct args {
 	char **rest; /* further arguments */
 	size_t n_rest;
 	struct options opt;
-	const char **chain; /* opt.chain; freed by options_free() */
+	const char **chain, **header; /* opt.chain, opt.header; freed by options_free() */
 	const char *keys, *volume, *output, *at, *file, *map;
 	bool have_offset;
 	uint64_t offset, len; /* --offset N+LEN */

@@ -185,6 +185,7 @@ static void start(struct image *img)
 	img->s.on_finding = on_finding;
 	img->s.arg = img;
 	img->s.keys = img->keys;
+	img->s.opt.header = img->headers;
 	if (!img->path)
 		img->source = memory_source(&img->s, "test.img", img->buf, img->len);
 	else if (source_open(&img->s, img->path, &img->source))

@@ -35,8 +35,9 @@ struct seen {
 struct image {
 	uint8_t *buf;
 	size_t len;
-	const char *path;     /* a file instead of @buf (image_path()), or NULL */
-	struct keyring *keys; /* what the session has: image_key() */
+	const char *path;	    /* a file instead of @buf (image_path()), or NULL */
+	struct keyring *keys;	    /* what the session has: image_key() */
+	const char *const *headers; /* --header, from the next image_open() on */
 	struct session s;
 	struct layer *source, *top; /* after image_open() */
 	int err;		    /* what open() returned */

@@ -104,6 +104,7 @@ void layer_free(struct layer *l)
 	if (l->ops->close)
 		l->ops->close(l);
 	layer_free_stack(l->parent);
+	layer_free(l->aside);
 	free(l->name);
 	free(l->path);
 	free(l);

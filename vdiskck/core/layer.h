@@ -130,8 +130,9 @@ struct layer_ops {
 struct layer {
 	const struct layer_ops *ops;
 	struct session *s;
-	struct layer *below;		 /* what it was found in; NULL for a source */
-	struct layer *parent;		 /* chain: holds what this one leaves out; NULL: none */
+	struct layer *below;  /* what it was found in; NULL for a source */
+	struct layer *parent; /* chain: holds what this one leaves out; NULL: none */
+	struct layer *aside;  /* one more source that it owns: a detached header; or NULL */
 	const struct layer *chain_child; /* chain: whose parent this is; NULL: the image itself */
 	struct layer *child;		 /* first layer that was found in this one */
 	struct layer *next;		 /* the next one found in @below */

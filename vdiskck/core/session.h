@@ -32,12 +32,13 @@ struct finding {
 };
 
 struct options {
-	const char *const *chain; /* folders where parents may lie; NULL-terminated, may be NULL */
-	const char *bad_map;	  /* ddrescue map of the image, or NULL */
-	const char *format;	  /* driver to use for or on the container, or NULL: probe */
-	bool data;		  /* check: everything that carries a checksum or tag, too */
-	bool rebuild;		  /* use tables that only content proves */
-	unsigned jobs;		  /* worker threads; 0: as many as there are processors */
+	const char *const *chain;  /* folders where parents may lie; NULL-terminated, may be NULL */
+	const char *const *header; /* --header [LAYER=]FILE, NULL-terminated; may be NULL */
+	const char *bad_map;	   /* ddrescue map of the image, or NULL */
+	const char *format;	   /* driver to use for or on the container, or NULL: probe */
+	bool data;		   /* check: everything that carries a checksum or tag, too */
+	bool rebuild;		   /* use tables that only content proves */
+	unsigned jobs;		   /* worker threads; 0: as many as there are processors */
 };
 
 struct keyring;

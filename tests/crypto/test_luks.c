@@ -1,0 +1,577 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What can be wrong with LUKS headers, on devices of our own; reencryptions; detached headers. */
+#include <errno.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "crypto/keys.h"
+#include "crypto/luks.h"
+#include "tests/lib/luks1_build.h"
+#include "tests/lib/luks2_build.h"
+
+enum { LEN = 64 << 10, SLOT = 0xd0 }; /* SLOT: LUKS1's first keyslot */
+
+static void fill(uint8_t *p, size_t len)
+{
+	for (size_t i = 0; i < len / 512; i++)
+		luks1_text(i, p + 512 * i);
+}
+
+static struct image *luks2(void)
+{
+	static uint8_t plain[LEN];
+
+	fill(plain, LEN);
+	return luks2_build(plain, LEN, 512);
+}
+
+static void passphrase(struct image *img, unsigned k)
+{
+	image_key(img, KEY_PASSPHRASE, luks2_passphrase(k), strlen(luks2_passphrase(k)));
+}
+
+/* Bytes [off, off + len) of the open layer are what fill() made. */
+static void assert_plain(struct image *img, uint64_t off, size_t len)
+{
+	uint8_t *got = malloc(len), *want = malloc(LEN);
+	struct ranges bad = {0};
+
+	assert_true(got && want);
+	fill(want, LEN);
+	assert_int_equal(layer_read(img->top, off, got, len, &bad), 0);
+	assert_int_equal(bad.n, 0);
+	assert_memory_equal(got, want + off, len);
+	free(got);
+	free(want);
+}
+
+/* A LUKS1 header with one keyslot in use that has its place. */
+static struct image *luks1_with_slot(void)
+{
+	struct image *img = luks1_build(LEN, "xts-plain64");
+
+	image_resize(img, img->len + 4096);
+	memmove(img->buf + LUKS1_PAYLOAD + 4096, img->buf + LUKS1_PAYLOAD, LEN);
+	image_be32(img, 0x68, (LUKS1_PAYLOAD + 4096) / 512);
+	image_be32(img, SLOT, 0xac71f3);
+	image_be32(img, SLOT + 4, 1000);
+	image_be32(img, SLOT + 40, 8); /* sector */
+	image_be32(img, SLOT + 44, 16);
+	for (size_t i = 0; i < 1024; i++)
+		img->buf[4096 + i] = (uint8_t)(i * i * 7 + i * 3 + (i >> 3) * 89 + 1);
+	return img;
+}
+
+/* --- LUKS1 --- */
+
+static void luks1_values_that_cannot_be(void **state)
+{
+	static const struct {
+		uint64_t at;
+		uint32_t v;
+	} damage[] = {{0x6c, 0}, {0x6c, 513}, {0x08, 0x80ffffff}, {0x48, 0x01020304}};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(damage) / sizeof(*damage); i++) {
+		struct image *img = luks1_with_slot();
+
+		image_be32(img, damage[i].at, damage[i].v);
+		image_check(img, &luks1_ops);
+		assert_int_equal(img->err, -EBADMSG);
+		assert_finding(img, LUKS_HEADER_IMPOSSIBLE, 0);
+		image_free(img);
+	}
+}
+
+static void luks1_cut_before_its_payload(void **state)
+{
+	struct image *img = luks1_with_slot();
+
+	(void)state;
+	image_resize(img, LUKS1_PAYLOAD + 4096 - 512);
+	image_check(img, &luks1_ops);
+	assert_finding(img, LUKS_TRUNCATED, 0x68);
+	assert_int_equal(img->top->size, 0);
+	image_free(img);
+}
+
+static void luks1_without_a_keyslot_needs_the_volume_key(void **state)
+{
+	struct image *img = luks1_build(LEN, "xts-plain64");
+
+	(void)state;
+	luks1_key(img);
+	image_check(img, &luks1_ops);
+	assert_finding(img, LUKS_NO_KEYSLOT, SLOT);
+	assert_int_equal(img->err, 0);
+	assert_plain(img, 0, LEN);
+	image_free(img);
+}
+
+static void luks1_keyslots_that_cannot_be(void **state)
+{
+	static const struct {
+		uint64_t at;
+		uint32_t v;
+	} damage[] = {
+		{SLOT, 0x12345678},	 /* neither in use nor free */
+		{SLOT + 40, 0},		 /* in the header */
+		{SLOT + 40, 1 << 20},	 /* behind the payload's start */
+		{SLOT + 44, 0},		 /* no stripes */
+		{SLOT + 44, 0xffffffff}, /* too many */
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(damage) / sizeof(*damage); i++) {
+		struct image *img = luks1_with_slot();
+
+		image_be32(img, damage[i].at, damage[i].v);
+		luks1_key(img);
+		image_check(img, &luks1_ops);
+		assert_finding(img, LUKS_KEYSLOT_IMPOSSIBLE, SLOT);
+		assert_int_equal(img->err, 0);
+		assert_plain(img, 0, LEN); /* the data itself is not hit */
+		image_free(img);
+	}
+}
+
+static void luks1_keyslots_on_the_same_material(void **state)
+{
+	struct image *img = luks1_with_slot();
+
+	(void)state;
+	image_open(img, &luks1_ops);
+	assert_int_equal(image_seen(img, LUKS_KEYSLOT_OVERLAP, ANYWHERE), 0);
+	memcpy(img->buf + SLOT + 48, img->buf + SLOT, 48);
+	image_be32(img, SLOT + 48 + 40, 9);
+	image_open(img, &luks1_ops);
+	assert_finding(img, LUKS_KEYSLOT_OVERLAP, 9 * 512);
+	image_free(img);
+}
+
+/* --- LUKS2 --- */
+
+static void luks2_opens_with_its_passphrase(void **state)
+{
+	static const uint32_t sectors[] = {512, 4096};
+	static uint8_t plain[LEN];
+
+	(void)state;
+	fill(plain, LEN);
+	for (int i = 0; i < 2; i++) {
+		struct image *img = luks2_build(plain, LEN, sectors[i]);
+
+		passphrase(img, 0);
+		image_check(img, &luks2_ops);
+		assert_int_equal(img->err, 0);
+		assert_clean(img);
+		assert_plain(img, 0, LEN);
+		image_no_keys(img);
+		passphrase(img, 1); /* its keyslot holds a key that no segment uses */
+		image_check(img, &luks2_ops);
+		assert_int_equal(img->err, -EKEYREJECTED);
+		image_free(img);
+	}
+}
+
+static void luks2_keyslots_that_cannot_be(void **state)
+{
+	static const char *const damage[][2] = {
+		{"\"offset\":\"32768\"", "\"offset\":\"4096\""},
+		{"\"offset\":\"32768\"", "\"offset\":\"18446744073709551000\""},
+		{"\"size\":\"4096\"", "\"size\":\"256\""},
+		{"\"stripes\":8", "\"stripes\":0"},
+		{"\"stripes\":8", "\"stripes\":4000000000"},
+		{"\"key_size\":64", "\"key_size\":0"},
+		{"\"key_size\":64", "\"key_size\":100000"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(damage) / sizeof(*damage); i++) {
+		struct image *img = luks2();
+
+		luks2_edit(img, "\"keyslots\"", damage[i][0], damage[i][1]);
+		passphrase(img, 0);
+		image_check(img, &luks2_ops);
+		assert_finding(img, LUKS_KEYSLOT_IMPOSSIBLE, 4096);
+		assert_int_equal(img->err, -ENOKEY); /* none of what is left could take it */
+		image_free(img);
+	}
+}
+
+static void luks2_keyslots_of_an_unknown_kind(void **state)
+{
+	static const char *const change[][2] = {{"\"pbkdf2\"", "\"scrypt\""},
+						{"\"luks2\"", "\"luks9\""},
+						{"\"sha256\"", "\"md17\""},
+						{"\"aes-xts-plain64\"", "\"\""}};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(change) / sizeof(*change); i++) {
+		struct image *img = luks2();
+
+		luks2_edit(img, "\"keyslots\"", change[i][0], change[i][1]);
+		image_open(img, &luks2_ops);
+		assert_finding(img, LUKS_KEYSLOT_UNKNOWN, 4096);
+		image_free(img);
+	}
+}
+
+static void luks2_keyslots_on_the_same_material(void **state)
+{
+	struct image *img = luks2();
+
+	(void)state;
+	luks2_edit(img, "\"1\":{", "\"offset\":\"36864\"", "\"offset\":\"32768\"");
+	image_open(img, &luks2_ops);
+	assert_finding(img, LUKS_KEYSLOT_OVERLAP, LUKS2_SLOT0);
+	image_free(img);
+}
+
+static void the_newer_luks2_header_is_used(void **state)
+{
+	(void)state;
+	for (int newer = 0; newer < 2; newer++) {
+		struct image *img = luks2();
+		uint64_t older_at = (uint64_t)!newer * LUKS2_HEADER;
+
+		image_be64(img, (uint64_t)newer * LUKS2_HEADER + 16, 6);
+		/* What only the older one says must not count. */
+		memcpy(img->buf + older_at + 0x18, "older", 5);
+		luks2_sum(img, 0);
+		luks2_sum(img, 1);
+		passphrase(img, 0);
+		image_check(img, &luks2_ops);
+		assert_int_equal(img->err, 0);
+		assert_finding(img, LUKS2_HEADER_STALE, older_at + 16);
+		assert_string_equal(image_first(img, LUKS2_HEADER_STALE)->stored, "sequence id 5");
+		assert_string_equal(((struct luks *)img->top->priv)->label, "");
+		assert_plain(img, 0, LEN);
+		image_free(img);
+	}
+}
+
+/* A device whose segment ends behind its end. */
+static void luks2_cut_in_its_data(void **state)
+{
+	struct image *img = luks2();
+
+	(void)state;
+	luks2_edit(img, "\"segments\"", "\"dynamic\"", "\"65536\"");
+	image_resize(img, LUKS2_DATA + LEN - 4096);
+	passphrase(img, 0);
+	image_check(img, &luks2_ops);
+	assert_finding(img, LUKS_TRUNCATED, 4096);
+	assert_plain(img, 0, LEN - 4096);
+	assert_lost(img, LEN - 4096, 4096, LAYER_READ_PAST_END);
+	image_free(img);
+}
+
+/* --- work that a header asks for --- */
+
+static void a_keyslot_made_to_hang_is_not_tried(void **state)
+{
+	static const char *const kdf[] = {
+		"\"pbkdf2\",\"hash\":\"sha256\",\"iterations\":4294967295",
+		"\"argon2id\",\"time\":4000000000,\"memory\":1024,\"cpus\":1",
+		"\"argon2id\",\"time\":4,\"memory\":4294967295,\"cpus\":4",
+		"\"argon2i\",\"time\":1000000,\"memory\":4194304,\"cpus\":4",
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(kdf) / sizeof(*kdf); i++) {
+		struct image *img = luks2();
+
+		luks2_edit(img, "\"keyslots\"",
+			   "\"pbkdf2\",\"hash\":\"sha256\",\"iterations\":1000", kdf[i]);
+		passphrase(img, 0);
+		passphrase(img, 1);
+		image_open(img, &luks2_ops);
+		assert_finding(img, LUKS_KEYSLOT_COSTLY, LUKS2_SLOT0);
+		assert_int_equal(img->err, -ENOKEY);
+		image_free(img);
+	}
+}
+
+/* Thirty-two keyslots, each just within bounds: what they cost together is bounded, too. */
+static void the_sum_over_all_keyslots_is_bounded(void **state)
+{
+	static char slots[24 << 10], json[32 << 10];
+	struct image *img = luks2();
+	const char *from, *end, *rest;
+	uint64_t work = 0;
+	const struct luks *u;
+
+	(void)state;
+	luks2_edit(img, "\"keyslots\"", "\"iterations\":1000", "\"iterations\":90000000");
+	from = strstr(luks2_json(img), "\"0\":{");
+	end = strstr(from, ",\"1\":{");
+	rest = strstr(end, "},\"tokens\"");
+	for (int i = 0, n = 0; i < 24; i++)
+		n += snprintf(slots + n, sizeof(slots) - (size_t)n, "%s\"%d\"%.*s", i ? "," : "", i,
+			      (int)(end - from - 3), from + 3);
+	snprintf(json, sizeof(json), "{\"keyslots\":{%s%s", slots, rest);
+	assert_true(strlen(json) < LUKS2_HEADER - 4096);
+	luks2_set_json(img, json);
+	image_open(img, &luks2_ops);
+	u = img->top->priv;
+	assert_int_equal(u->n_slots, 24);
+	for (size_t i = 0; i < u->n_slots; i++)
+		if (u->slot[i].state == LUKS_SLOT_GOOD)
+			work += u->slot[i].passes * 2;
+	assert_true(work <= 200000000);
+	assert_int_equal(image_seen(img, LUKS_KEYSLOT_COSTLY, ANYWHERE), 23);
+	image_free(img);
+}
+
+/* A digest is computed for every key that is tried: it may not ask for much either. */
+static void a_digest_made_to_hang_opens_nothing(void **state)
+{
+	struct image *img = luks2();
+
+	(void)state;
+	luks2_edit(img, "\"digests\"", "\"iterations\":1000", "\"iterations\":4294967295");
+	passphrase(img, 0);
+	image_open(img, &luks2_ops);
+	assert_int_equal(img->err, -EKEYREJECTED);
+	image_free(img);
+}
+
+/* --- reencryption --- */
+
+enum { HOT = 20 << 10, HOT_LEN = 8 << 10, OLD_FROM = HOT + HOT_LEN };
+
+/*
+ * A reencryption from key 0 to key 1, cut short: what lies before HOT is done, what lies behind
+ * OLD_FROM is not. In between, every other block of @sector bytes is.
+ */
+static struct image *reencrypting(const char *resilience, uint32_t sector)
+{
+	static const char segment[] =
+		"\"%d\":{\"type\":\"crypt\",\"offset\":\"%d\",\"size\":\"%s\",\"iv_tweak\":\"%d\","
+		"\"encryption\":\"aes-xts-plain64\",\"sector_size\":%u%s}%s";
+	static uint8_t plain[LEN], old[LEN];
+	static char json[LUKS2_HEADER];
+	struct image *img;
+	const char *head, *tail;
+	char size[32], keyslot[256];
+	size_t n;
+
+	fill(plain, LEN);
+	img = luks2_build(plain, LEN, sector);
+	memcpy(old, img->buf + LUKS2_DATA, LEN);
+	for (uint32_t at = 0; at < OLD_FROM; at += sector) {
+		bool journal = !strncmp(resilience, "\"journal", 8);
+
+		if (at >= HOT && (at - HOT) / sector % 2)
+			continue;
+		memcpy(img->buf + LUKS2_DATA + at, plain + at, sector);
+		if (at >= HOT && journal) /* a torn write: nobody can make sense of it */
+			memset(img->buf + LUKS2_DATA + at, 0xa5, sector);
+		else
+			luks2_encrypt(1, sector, at, img->buf + LUKS2_DATA + at, sector);
+	}
+	for (uint32_t at = 0; at < HOT_LEN; at += sector)
+		if (!strncmp(resilience, "\"journal", 8))
+			image_poke(img, LUKS2_AREA + at, old + HOT + at, sector);
+		else
+			prim_hash(PRIM_SHA256, old + HOT + at, sector,
+				  img->buf + LUKS2_AREA + at / sector * 32);
+	snprintf(
+		keyslot, sizeof(keyslot),
+		",\"2\":{\"type\":\"reencrypt\",\"key_size\":1,\"mode\":\"reencrypt\",\"direction\":"
+		"\"forward\",\"area\":{\"type\":%s,\"offset\":\"%d\",\"size\":\"%d\"}}},\"tokens\"",
+		resilience, LUKS2_AREA, LUKS2_DATA - LUKS2_AREA);
+	luks2_edit(img, "\"1\":{", "},\"tokens\"", keyslot);
+	head = luks2_json(img);
+	tail = strstr(head, "},\"digests\"");
+	head = strstr(head, "\"segments\"");
+	n = (size_t)snprintf(json, sizeof(json), "%.*s{", (int)(head - luks2_json(img)) + 11,
+			     luks2_json(img));
+	snprintf(size, sizeof(size), "%d", HOT);
+	n += (size_t)snprintf(json + n, sizeof(json) - n, segment, 0, LUKS2_DATA, size, 0, sector,
+			      "", ",");
+	snprintf(size, sizeof(size), "%d", HOT_LEN);
+	n += (size_t)snprintf(json + n, sizeof(json) - n, segment, 1, LUKS2_DATA + HOT, size,
+			      HOT / 512, sector, ",\"flags\":[\"in-reencryption\"]", ",");
+	n += (size_t)snprintf(json + n, sizeof(json) - n, segment, 2, LUKS2_DATA + OLD_FROM,
+			      "dynamic", OLD_FROM / 512, sector, "", ",");
+	n += (size_t)snprintf(json + n, sizeof(json) - n, segment, 3, LUKS2_DATA, "dynamic", 0,
+			      sector, ",\"flags\":[\"backup-previous\"]", ",");
+	n += (size_t)snprintf(json + n, sizeof(json) - n, segment, 4, LUKS2_DATA, "dynamic", 0,
+			      sector, ",\"flags\":[\"backup-final\"]", "");
+	snprintf(json + n, sizeof(json) - n, "%s", tail);
+	luks2_set_json(img, json);
+	luks2_edit(img, "\"digests\"", "\"segments\":[]", "\"segments\":[\"0\",\"1\",\"4\"]");
+	luks2_edit(img, "\"digests\"", "\"segments\":[\"0\"]", "\"segments\":[\"2\",\"3\"]");
+	return img;
+}
+
+static void both_sides_of_a_reencryption_are_read(void **state)
+{
+	static const struct {
+		const char *resilience;
+		uint32_t sector;
+	} kinds[] = {
+		{"\"checksum\",\"hash\":\"sha256\",\"sector_size\":512", 512},
+		{"\"checksum\",\"hash\":\"sha256\",\"sector_size\":4096", 4096},
+		{"\"journal\"", 512},
+		{"\"journal\"", 4096},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(*kinds); i++) {
+		struct image *img = reencrypting(kinds[i].resilience, kinds[i].sector);
+
+		passphrase(img, 0);
+		passphrase(img, 1);
+		image_check(img, &luks2_ops);
+		assert_int_equal(img->err, 0);
+		assert_finding(img, LUKS_REENCRYPTION, 0);
+		assert_int_equal(image_worse(img, BLEMISH), 1);
+		assert_int_equal(img->top->size, LEN);
+		assert_plain(img, 0, LEN);
+		for (uint64_t off = 100; off < LEN - 3000; off += 1777)
+			assert_plain(img, off, 2999);
+		image_free(img);
+	}
+}
+
+/* Resilience "none": the zone is read as the new segment has it, and it is said. */
+static void a_zone_that_nothing_proves_is_doubtful(void **state)
+{
+	struct image *img = reencrypting("\"none\"", 512);
+	struct ranges bad = {0};
+	uint8_t buf[LEN];
+
+	(void)state;
+	passphrase(img, 0);
+	passphrase(img, 1);
+	image_check(img, &luks2_ops);
+	assert_plain(img, 0, HOT);
+	assert_plain(img, OLD_FROM, LEN - OLD_FROM);
+	assert_int_equal(layer_read(img->top, 0, buf, LEN, &bad), 0);
+	ranges_sort(&bad);
+	assert_int_equal(bad.n, 1);
+	assert_int_equal(bad.v[0].off, HOT);
+	assert_int_equal(bad.v[0].len, HOT_LEN);
+	assert_int_equal(bad.v[0].grade, GRADE_DOUBTFUL);
+	ranges_free(&bad);
+	image_free(img);
+}
+
+static void one_key_of_two_reads_its_side(void **state)
+{
+	struct image *img =
+		reencrypting("\"checksum\",\"hash\":\"sha256\",\"sector_size\":512", 512);
+
+	(void)state;
+	passphrase(img, 1);
+	image_check(img, &luks2_ops);
+	assert_int_equal(img->err, 0);
+	assert_plain(img, 0, HOT);
+	assert_lost(img, OLD_FROM, LEN - OLD_FROM, LAYER_LOCKED);
+	image_no_keys(img);
+	passphrase(img, 0);
+	image_check(img, &luks2_ops);
+	assert_lost(img, 0, HOT, LAYER_LOCKED);
+	assert_plain(img, OLD_FROM, LEN - OLD_FROM);
+	image_free(img);
+}
+
+/* --- headers apart from their devices --- */
+
+static void write_file(const char *path, const uint8_t *p, size_t len)
+{
+	FILE *f = fopen(path, "wb");
+
+	assert_non_null(f);
+	assert_int_equal(fwrite(p, len, 1, f), 1);
+	assert_int_equal(fclose(f), 0);
+}
+
+static void a_detached_header_opens_its_device(void **state)
+{
+	char path[] = "/tmp/vdiskck-header-XXXXXX";
+	const char *headers[] = {path, NULL};
+	struct image *img = luks2(), *bare = image_new(LEN);
+	int fd = mkstemp(path);
+
+	(void)state;
+	assert_true(fd >= 0);
+	close(fd);
+	luks2_edit(img, "\"segments\":{", "\"offset\":\"65536\"", "\"offset\":\"0\"");
+	write_file(path, img->buf, LUKS2_DATA);
+	memcpy(bare->buf, img->buf + LUKS2_DATA, LEN);
+	/* Alone, it is no device. */
+	image_resize(img, LUKS2_DATA);
+	image_open(img, &luks2_ops);
+	assert_int_equal(img->err, -EOPNOTSUPP);
+	assert_finding(img, LUKS_HEADER_ALONE, 0);
+
+	bare->headers = headers;
+	passphrase(bare, 0);
+	image_discover(bare);
+	assert_non_null(bare->top);
+	assert_string_equal(bare->top->ops->name, "luks2");
+	assert_clean(bare);
+	assert_true(luks_headers_used(bare->source));
+	assert_plain(bare, 0, LEN);
+	unlink(path);
+	image_free(img);
+	image_free(bare);
+}
+
+/* The backup of a header takes the place of one that is damaged. */
+static void a_backup_of_a_header_wins_over_a_damaged_one(void **state)
+{
+	char path[] = "/tmp/vdiskck-header-XXXXXX";
+	const char *headers[] = {path, NULL};
+	struct image *img = luks2();
+	int fd = mkstemp(path);
+
+	(void)state;
+	assert_true(fd >= 0);
+	close(fd);
+	write_file(path, img->buf, LUKS2_DATA);
+	memset(img->buf + LUKS2_SLOT0, 0, LUKS2_SLOT); /* the keyslot of the device is gone */
+	passphrase(img, 0);
+	image_discover(img);
+	assert_int_equal(img->top->state, -EKEYREJECTED);
+	assert_finding(img, LUKS_KEYSLOT_OVERWRITTEN, ANYWHERE);
+	img->headers = headers;
+	image_discover(img);
+	assert_int_equal(img->top->state, 0);
+	assert_clean(img);
+	assert_plain(img, 0, LEN);
+	unlink(path);
+	image_free(img);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(luks1_values_that_cannot_be),
+		cmocka_unit_test(luks1_cut_before_its_payload),
+		cmocka_unit_test(luks1_without_a_keyslot_needs_the_volume_key),
+		cmocka_unit_test(luks1_keyslots_that_cannot_be),
+		cmocka_unit_test(luks1_keyslots_on_the_same_material),
+		cmocka_unit_test(luks2_opens_with_its_passphrase),
+		cmocka_unit_test(luks2_keyslots_that_cannot_be),
+		cmocka_unit_test(luks2_keyslots_of_an_unknown_kind),
+		cmocka_unit_test(luks2_keyslots_on_the_same_material),
+		cmocka_unit_test(the_newer_luks2_header_is_used),
+		cmocka_unit_test(luks2_cut_in_its_data),
+		cmocka_unit_test(a_keyslot_made_to_hang_is_not_tried),
+		cmocka_unit_test(the_sum_over_all_keyslots_is_bounded),
+		cmocka_unit_test(a_digest_made_to_hang_opens_nothing),
+		cmocka_unit_test(both_sides_of_a_reencryption_are_read),
+		cmocka_unit_test(a_zone_that_nothing_proves_is_doubtful),
+		cmocka_unit_test(one_key_of_two_reads_its_side),
+		cmocka_unit_test(a_detached_header_opens_its_device),
+		cmocka_unit_test(a_backup_of_a_header_wins_over_a_damaged_one),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
