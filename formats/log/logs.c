@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "formats/log/log.h"
+
+const struct log_driver *const log_formats[] = {
+	NULL,
+};
+
+const struct log_driver *log_format(const struct layer *l)
+{
+	for (size_t i = 0; log_formats[i]; i++)
+		if (log_formats[i]->ops == l->ops)
+			return log_formats[i];
+	return NULL;
+}
+
+const struct log_driver *log_probe(struct layer *l)
+{
+	const struct log_driver *best = NULL;
+	int most = 0;
+
+	for (size_t i = 0; log_formats[i]; i++) {
+		int score = log_formats[i]->ops->probe(l);
+
+		if (score > most) {
+			most = score;
+			best = log_formats[i];
+		}
+	}
+	return best;
+}
