@@ -91,6 +91,8 @@ static int stack_on(struct layer *below, const struct candidate *c, size_t n)
 			/* Files are opened when somebody asks for them. */
 			if (err || l->locked || l->ops->kind == LAYER_FILESYSTEM)
 				return 0;
+			if (below->s->opt.disk_only && l->ops->kind == LAYER_CONTAINER)
+				return 0;
 			return l->ops->kind == LAYER_MAP ? discover_children(l) : stack_discover(l);
 		}
 		if (c[i].score >= CERTAIN && err != -ENOENT)

@@ -11,31 +11,83 @@
 #include "vdiskck/core/ddmap.h"
 #include "vdiskck/core/engine.h"
 #include "vdiskck/core/json.h"
+#include "vdiskck/core/source.h"
 #include "vdiskck/core/text.h"
 #include "vdiskck/out_file.h"
 #include "vdiskck/out_json.h"
 #include "vdiskck/out_text.h"
+
+enum { PIECE = 1 << 20 };
 
 struct export
 {
 	struct run r;
 	struct layer *l;
 	struct out_file out, map;
+	struct out_file *lane; /* to nowhere: one for each thread */
+	unsigned lanes;
 	char *map_name; /* NULL: no map is written */
 	struct ranges bad;
 	uint64_t lost, doubtful;
 };
 
+/* Bytes that nobody read: they go from the source to the output, and what can't is read here. */
+static int pass(struct export *x, struct out_file *out, struct piece *p)
+{
+	uint64_t done = 0;
+	uint8_t *buf = NULL;
+	int r = 0;
+
+	while (!r && done < p->len) {
+		uint64_t at = 0, len = 0, n = 0;
+		int fd = source_fd(p->in, p->at + done, &at, &len);
+
+		if (len > p->len - done)
+			len = p->len - done;
+		if (fd >= 0 && out->passes)
+			r = out_file_pass(out, fd, at, len, &n);
+		done += n;
+		if (r || (n && n == len))
+			continue;
+		/* An unreadable sector: read() goes round it. */
+		n = p->len - done < PIECE ? p->len - done : PIECE;
+		if (!buf)
+			buf = malloc(PIECE);
+		r = buf ? layer_read(x->l, p->off + done, buf, n, &p->bad) : -ENOMEM;
+		if (!r)
+			r = out_file_write(out, buf, n);
+		done += n;
+	}
+	free(buf);
+	return r;
+}
+
+/* To nowhere, all threads pass; to a pipe goes one after the other. */
+static int work(void *arg, struct piece *p)
+{
+	struct export *x = arg;
+
+	return p->buf ? 0 : pass(x, &x->lane[p->worker], p);
+}
+
+static int put(struct export *x, struct piece *p)
+{
+	if (p->kind != EXTENT_DATA)
+		return out_file_zeros(&x->out, p->len);
+	if (!p->buf && !x->out.nowhere)
+		return pass(x, &x->out, p);
+	return out_file_write(&x->out, p->buf, p->len);
+}
+
 static int deliver(void *arg, struct piece *p)
 {
 	struct export *x = arg;
-	int r = ranges_append(&x->bad, &p->bad);
+	int r = put(x, p);
 
+	if (!r)
+		r = ranges_append(&x->bad, &p->bad);
 	if (!r && p->kind == EXTENT_LOST && !p->bad.n)
 		r = ranges_add(&x->bad, p->off, p->len, GRADE_LOST, LAYER_UNREADABLE);
-	if (!r)
-		r = p->kind == EXTENT_DATA ? out_file_write(&x->out, p->buf, p->len)
-					   : out_file_zeros(&x->out, p->len);
 	/* What the engine itself returns is about reading. */
 	if (r && r != -EINTR && r != -ENOMEM)
 		run_fail(&x->r, r, "%s, after %" PRIu64 " of %" PRIu64 " bytes", x->out.name,
@@ -77,15 +129,47 @@ static int write_map(struct export *x)
 	return r ? run_fail(&x->r, r, "%s", x->map_name) : 0;
 }
 
+static int lanes_open(struct export *x)
+{
+	unsigned n = session_jobs(&x->r.s);
+	int r = 0;
+
+	if (!x->out.nowhere || !x->out.passes)
+		return 0;
+	x->lane = calloc(n, sizeof(*x->lane));
+	if (!x->lane)
+		return -ENOMEM;
+	while (!r && x->lanes < n) {
+		r = out_file_lane(&x->out, &x->lane[x->lanes]);
+		x->lanes += !r;
+	}
+	return r;
+}
+
+static void lanes_close(struct export *x)
+{
+	while (x->lanes)
+		out_file_close(&x->lane[--x->lanes]);
+	free(x->lane);
+	x->lane = NULL;
+}
+
 static int export_layer(struct export *x)
 {
 	struct engine e = {.l = x->l,
 			   .len = x->l->size,
 			   .order = ENGINE_IN_ORDER,
+			   .direct = x->out.passes,
 			   .what = "exporting",
 			   .deliver = deliver,
 			   .arg = x};
-	int r = engine_run(&e), closed;
+	int r = lanes_open(x), closed;
+
+	if (x->lanes)
+		e.work = work;
+	if (!r)
+		r = engine_run(&e);
+	lanes_close(x);
 
 	if (r && r != -EINTR && !x->r.failed)
 		run_fail(&x->r, r, "%s: %s", x->r.a->image, x->l->path);
@@ -189,7 +273,9 @@ int cmd_export(const struct args *a)
 	if (a->json && !strcmp(a->output, "-"))
 		return usage_hint(a, "--json and -o - both want standard output");
 	signal(SIGPIPE, SIG_IGN); /* a reader that went away is an error of write() */
-	if (!run_begin(&x.r, a) && !prepare(&x)) {
+	run_init(&x.r, a);
+	x.r.s.opt.disk_only = !a->at && !a->volume;
+	if (!run_open(&x.r) && !prepare(&x)) {
 		export_layer(&x);
 		if (a->json)
 			record(&x);

@@ -17,6 +17,8 @@
 enum {
 	HOLE = 64 << 10, /* zeros are looked for in pieces of this size, at its multiples */
 	ZEROS = 1 << 20,
+	PAGE = 4096,
+	PASS = 1 << 20, /* what a pipe may hold without privileges */
 };
 
 static const uint8_t zeros[ZEROS];
@@ -85,6 +87,15 @@ static int use_path(struct out_file *o, const char *path, bool force, struct sta
 	return 0;
 }
 
+/* Bytes go from a file to /dev/null through a pipe. A large one may be refused: more calls, then. */
+static int drain_make(struct out_file *o)
+{
+	if (pipe2(o->drain, O_CLOEXEC))
+		return -errno;
+	fcntl(o->drain[1], F_SETPIPE_SZ, PASS);
+	return 0;
+}
+
 int out_file_open(struct out_file *o, struct session *s, const char *path, bool force)
 {
 	struct stat st;
@@ -100,7 +111,22 @@ int out_file_open(struct out_file *o, struct session *s, const char *path, bool 
 		o->sparse = !r && S_ISREG(st.st_mode);
 	}
 	o->nowhere = !r && S_ISCHR(st.st_mode) && st.st_rdev == makedev(1, 3);
+	o->passes = !r && (S_ISFIFO(st.st_mode) || (o->nowhere && !drain_make(o)));
+	if (o->passes && !o->nowhere)
+		fcntl(o->fd, F_SETPIPE_SZ, PASS);
 	return r;
+}
+
+int out_file_lane(const struct out_file *o, struct out_file *lane)
+{
+	*lane = *o;
+	lane->at = 0;
+	lane->passes = false;
+	lane->fd = fcntl(o->fd, F_DUPFD_CLOEXEC, 0);
+	if (lane->fd < 0)
+		return -errno;
+	lane->passes = !drain_make(lane);
+	return 0;
 }
 
 static int wait_writable(struct out_file *o)
@@ -170,6 +196,49 @@ int out_file_write(struct out_file *o, const uint8_t *p, uint64_t len)
 	return r;
 }
 
+/* Empty the pipe between: @n bytes. */
+static int drain(struct out_file *o, size_t n)
+{
+	while (n) {
+		ssize_t done = splice(o->drain[0], NULL, o->fd, NULL, n, 0);
+
+		if (done <= 0 && errno != EINTR)
+			return done ? -errno : -EIO;
+		n -= done > 0 ? (size_t)done : 0;
+	}
+	return 0;
+}
+
+int out_file_pass(struct out_file *o, int fd, uint64_t at, uint64_t len, uint64_t *passed)
+{
+	int to = o->nowhere ? o->drain[1] : o->fd, r = 0;
+	off64_t from = (off64_t)at;
+
+	*passed = 0;
+	while (!r && *passed < len) {
+		/* Up to the end of a page: the pipe holds that many pages, not bytes. */
+		size_t most = PASS - (size_t)(from % PAGE);
+		size_t want = len - *passed < most ? (size_t)(len - *passed) : most;
+		ssize_t n = splice(fd, &from, to, NULL, want, 0);
+
+		if (session_stopped(o->s))
+			r = -EINTR;
+		if (n > 0) {
+			*passed += (uint64_t)n;
+			o->at += (uint64_t)n;
+			if (o->nowhere && !r)
+				r = drain(o, (size_t)n);
+		} else if (n < 0 && errno == EAGAIN) {
+			r = wait_writable(o);
+		} else if (n < 0 && errno == EPIPE) {
+			r = -EPIPE;
+		} else if (!n || errno != EINTR) {
+			break;
+		}
+	}
+	return r;
+}
+
 int out_file_zeros(struct out_file *o, uint64_t len)
 {
 	int r = 0;
@@ -198,5 +267,9 @@ int out_file_close(struct out_file *o)
 	if (close(o->fd) && !r)
 		r = -errno;
 	o->fd = -1;
+	if (o->nowhere && o->passes) {
+		close(o->drain[0]);
+		close(o->drain[1]);
+	}
 	return r;
 }

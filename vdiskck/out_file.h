@@ -14,7 +14,9 @@ struct out_file {
 	const char *name;  /* for messages */
 	int fd;		   /* -1: not open */
 	bool sparse;	   /* a regular file: zeros become holes */
-	bool nowhere;	   /* /dev/null: not even a system call */
+	bool nowhere;	   /* /dev/null: what was read needs no system call */
+	bool passes;	   /* out_file_pass() works: a pipe, or nowhere */
+	int drain[2];	   /* nowhere: the pipe between a file and it, if @passes */
 	uint64_t at;	   /* bytes that went out, holes included */
 };
 
@@ -29,6 +31,14 @@ int out_file_open(struct out_file *o, struct session *s, const char *path, bool 
 int out_file_write(struct out_file *o, const uint8_t *p, uint64_t len);
 /* out_file_zeros() - the next @len bytes are zeros: a hole if there can be one */
 int out_file_zeros(struct out_file *o, uint64_t len);
+/*
+ * out_file_pass() - the next @len bytes are those at @at of the file @fd, and need not be seen
+ * The kernel hands them on without a copy. @passed: how many went out; if fewer than @len, with 0
+ * returned, @fd did not give the next one: read and write it. Returns as out_file_write().
+ */
+int out_file_pass(struct out_file *o, int fd, uint64_t at, uint64_t len, uint64_t *passed);
+/* out_file_lane() - @lane is another way into nowhere, for a thread that passes, too. To be closed. */
+int out_file_lane(const struct out_file *o, struct out_file *lane);
 /* out_file_close() - give the file its size, and close it; 0 or -errno, nothing is said */
 int out_file_close(struct out_file *o);
 

@@ -257,6 +257,7 @@ static const char *const needed[] = {
 	"fadvise64",
 	"readahead",
 	"copy_file_range",
+	"splice",
 	"pipe",
 	"pipe2",
 	"poll",

@@ -478,6 +478,7 @@ int qcow2_map(struct layer *l, uint64_t off, struct extent *run)
 		run->in = r.packed ? q->l->below : q->data;
 		run->at = r.host;
 		run->packed = r.packed;
+		run->exact = !r.packed && !q->crypt_method && r.doubt == NO_DOUBT;
 	}
 	return 0;
 }

@@ -92,6 +92,7 @@ static int map_fixed(struct layer *l, uint64_t off, struct extent *run)
 	run->in = l->below;
 	run->at = off;
 	run->len = v->data_end - off;
+	run->exact = true;
 	return 0;
 }
 
@@ -132,6 +133,7 @@ static int vhd_map(struct layer *l, uint64_t off, struct extent *run)
 	uint64_t block, in, at, len;
 	enum finding_id why;
 	enum vhd_bit bit = BIT_SET;
+	bool set;
 	int err = 0;
 
 	if (v->type == VHD_FIXED)
@@ -147,6 +149,7 @@ static int vhd_map(struct layer *l, uint64_t off, struct extent *run)
 	if (v->bat[block] == VHD_UNUSED)
 		return map_unused(l, off, (uint32_t)block, run);
 
+	set = v->flags[block] & BLOCK_FULL;
 	if (v->tap || v->type == VHD_DIFFERENCING) {
 		uint32_t sector = (uint32_t)(in / VHD_SECTOR);
 		uint32_t n = vhd_bits(l, (uint32_t)block, sector,
@@ -155,6 +158,7 @@ static int vhd_map(struct layer *l, uint64_t off, struct extent *run)
 		if (err)
 			return err;
 		len = (uint64_t)n * VHD_SECTOR - in % VHD_SECTOR;
+		set = bit == BIT_SET;
 	}
 	run->len = len;
 	if (bit == BIT_CLEAR && v->type == VHD_DIFFERENCING)
@@ -169,6 +173,7 @@ static int vhd_map(struct layer *l, uint64_t off, struct extent *run)
 	run->kind = EXTENT_DATA;
 	run->in = l->below;
 	run->at = at;
+	run->exact = set && !v->encrypted && !(v->flags[block] & BLOCK_SHARED);
 	if (run->len > v->data_end - at)
 		run->len = v->data_end - at;
 	return 0;

@@ -43,6 +43,37 @@ lose_block_0() { printf '\x00\xff\xff\x00' | dd of="$1" bs=1 seek=1536 conv=notr
 	expect_text '2 MiB is lost and reads as zeros; see .*disk2.map'
 }
 
+@test "a bad sector costs that sector, in a file, in a pipe and to nowhere" {
+	local program=${VDISKCK_PROGRAM:-$VDISKCK} image at how
+	local shim=${program%/*}/eio_shim.so
+	[ -e "$shim" ] || skip "no $shim"
+	export ASAN_OPTIONS=verify_asan_link_order=0
+	dynamic_vhd a.vhd
+	qemu-img convert -q -O qcow2 "$OUT/truth" b.qcow2
+	for image in a.vhd b.qcow2; do
+		# The sector that holds the disk's byte 300000.
+		at=$("$VDISKCK" locate --json "$image" --at "${image#*.}:300000" |
+			jq -s 'map(.. | objects | select(.layer == "'"$image"'" and has("length")) | .offset) | first')
+		at=$((at / 512 * 512))
+		for how in "" EIO_SHORT=1; do
+			fails() {
+				status=0
+				env LD_PRELOAD="$shim" EIO_PATH="$PWD/$image" EIO_RANGES=$at+512 $how \
+					"$program" export "$image" --force "$@" 2>"$OUT/stderr" || status=$?
+				[ $status = 2 ]
+			}
+			fails -o "$OUT/file"
+			fails -o - --map "$OUT/pipe.map" | cat >"$OUT/pipe"
+			fails -o /dev/null --map "$OUT/null.map"
+			cmp "$OUT/file" "$OUT/pipe"
+			cmp <(ddrescuelog -l- -b 512 "$OUT/file.map") <(ddrescuelog -l- -b 512 "$OUT/pipe.map")
+			cmp <(ddrescuelog -l- -b 512 "$OUT/file.map") <(ddrescuelog -l- -b 512 "$OUT/null.map")
+			[ "$(ddrescuelog -l- -b 512 "$OUT/pipe.map")" = $((300000 / 512)) ]
+			[ "$(cmp -l "$OUT/pipe" "$OUT/truth" | wc -l)" = 512 ]
+		done
+	done
+}
+
 @test "--map puts the map elsewhere, for a pipe too" {
 	dynamic_vhd a.vhd
 	lose_block_0 a.vhd

@@ -44,6 +44,8 @@ struct rig {
 	uint64_t next, last_at, zero, lost, pieces;
 	int fail_at; /* piece number that work() fails on, 0: none */
 	_Atomic int works;
+	uint64_t direct;
+	bool met[BLOCKS]; /* shy: was read from */
 };
 
 static int setup(void **state)
@@ -219,6 +221,90 @@ static void a_stop_says_how_far_it_came(void **state)
 	assert_memory_equal(g->got, g->want, g->next);
 }
 
+static int keep_direct(void *arg, struct piece *p)
+{
+	struct rig *g = arg;
+
+	assert_int_equal(p->off, g->next);
+	g->next = p->off + p->len;
+	if (p->kind != EXTENT_DATA || p->buf)
+		return keep(arg, p);
+	assert_ptr_equal(p->in, g->img->source);
+	memcpy(g->got + p->off, g->img->buf + p->at, p->len);
+	g->direct += p->len;
+	return 0;
+}
+
+static void direct_pieces_are_where_the_source_has_them(void **state)
+{
+	struct rig *g = *state;
+	struct engine e = engine(g, ENGINE_IN_ORDER, keep_direct);
+
+	e.direct = true;
+	e.piece = BLOCK / 2;
+	assert_int_equal(engine_run(&e), 0);
+	assert_int_equal(e.covered, SIZE);
+	assert_memory_equal(g->got, g->want, SIZE);
+	assert_int_equal(g->direct, SIZE - 4 * (70 + 4) * BLOCK);
+	assert_int_equal(g->works, 4 * (128 - 70 - 4));
+}
+
+static void direct_pieces_fill_whole_windows_but_for_the_ends(void **state)
+{
+	struct rig *g = *state;
+	struct engine e = engine(g, ENGINE_IN_ORDER, keep_direct);
+
+	/* A block is no window of 1 MiB: all of it is read, but for what is left of the last. */
+	e.direct = true;
+	assert_int_equal(engine_run(&e), 0);
+	assert_memory_equal(g->got, g->want, SIZE);
+	assert_int_equal(g->direct, 0);
+	g->next = e.off = SIZE - BLOCK + 1;
+	assert_int_equal(engine_run(&e), 0);
+	assert_int_equal(e.covered, BLOCK - 1);
+	assert_int_equal(g->direct, BLOCK - 1);
+}
+
+/* A layer that knows of a block whether it is as it is once it has read from it. */
+static int shy_map(struct layer *l, uint64_t off, struct extent *run)
+{
+	struct rig *g = l->priv;
+	int r = turned_map(l, off, run);
+
+	run->exact = g->met[off / BLOCK];
+	return r;
+}
+
+static int shy_read(struct layer *l, uint64_t off, void *buf, size_t len, struct ranges *bad)
+{
+	struct rig *g = l->priv;
+
+	for (uint64_t b = off / BLOCK; b * BLOCK < off + len; b++)
+		g->met[b] = b % 2; /* and there are others */
+	return layer_read_mapped(l, off, buf, len, bad);
+}
+
+static const struct layer_ops shy_ops = {
+	.name = "shy",
+	.kind = LAYER_CONTAINER,
+	.read = shy_read,
+	.map = shy_map,
+};
+
+static void a_layer_may_know_what_is_direct_once_it_has_read(void **state)
+{
+	struct rig *g = *state;
+	struct engine e = engine(g, ENGINE_IN_ORDER, keep_direct);
+
+	g->l->ops = &shy_ops;
+	g->l->priv = g;
+	e.direct = true;
+	e.piece = BLOCK;
+	assert_int_equal(engine_run(&e), 0);
+	assert_memory_equal(g->got, g->want, SIZE);
+	assert_int_equal(g->direct, (SIZE - 4 * (70 + 4) * BLOCK) / 2);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -228,6 +314,9 @@ int main(void)
 		T(a_part_with_odd_ends_is_cut_exactly),
 		T(what_lies_past_the_end_is_not_asked_for),
 		T(an_error_of_a_worker_ends_the_run),
+		T(direct_pieces_are_where_the_source_has_them),
+		T(direct_pieces_fill_whole_windows_but_for_the_ends),
+		T(a_layer_may_know_what_is_direct_once_it_has_read),
 		T(a_stop_says_how_far_it_came),
 	};
 

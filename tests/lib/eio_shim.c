@@ -13,6 +13,7 @@
 #undef _FILE_OFFSET_BITS /* with it the headers would give pread() the name of pread64() */
 #include <dlfcn.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -92,6 +93,15 @@ ssize_t pread(int fd, void *buf, size_t len, off_t off)
 
 	*(void **)&real = next("pread64");
 	return n < 0 ? n : real(fd, buf, (size_t)n, off);
+}
+
+ssize_t splice(int in, off64_t *in_off, int out, off64_t *out_off, size_t len, unsigned flags)
+{
+	ssize_t n = in_off ? allowed(in, (uint64_t)*in_off, len) : (ssize_t)len;
+	ssize_t (*real)(int, off64_t *, int, off64_t *, size_t, unsigned);
+
+	*(void **)&real = next("splice");
+	return n < 0 ? n : real(in, in_off, out, out_off, (size_t)n, flags);
 }
 
 ssize_t pread64(int fd, void *buf, size_t len, off_t off)

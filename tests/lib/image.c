@@ -28,6 +28,7 @@ static int memory_map(struct layer *l, uint64_t off, struct extent *run)
 	run->in = l;
 	run->at = off;
 	run->len = l->size - off;
+	run->exact = true;
 	return 0;
 }
 

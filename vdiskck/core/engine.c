@@ -16,6 +16,7 @@ enum {
 	PIECE = 1 << 20,
 	SLOTS_PER_THREAD = 3, /* one that is read, one that waits, one that is delivered */
 	THREADS_MAX = 64,
+	DIRECT_MAX = 64 << 20, /* of a piece that is not read: so that a stop is soon */
 	SORT = 4096, /* pieces that are put into physical order at a time: 4 GiB of disk */
 };
 
@@ -30,9 +31,10 @@ struct slot {
 /* A piece that is not read yet, and where its first stored byte lies. */
 struct planned {
 	uint64_t off, len;
+	bool direct;
 	enum extent_kind kind;
 	enum finding_id why;
-	const struct layer *in;
+	struct layer *in;
 	uint64_t at;
 };
 
@@ -82,6 +84,47 @@ static int resolve(struct run_state *r, uint64_t off, struct extent *run)
 	return 0;
 }
 
+static bool in_source(const struct extent *run)
+{
+	return run->kind == EXTENT_DATA && !run->packed && run->in->ops->kind == LAYER_SOURCE;
+}
+
+/*
+ * @run starts a piece; do all its bytes up to @window or beyond lie in a source as they are? *@end:
+ * up to where they do. A layer that does not know yet what it thinks of them (a VHD's bitmap) does
+ * once a byte was read.
+ */
+static int find_direct(struct run_state *r, struct extent *run, uint64_t window, uint64_t *end)
+{
+	struct layer *source = run->in;
+	uint64_t off = run->off, shift = run->at - off;
+	int err = 0;
+
+	*end = off;
+	if (in_source(run) && !run->exact && run->off + run->len >= window) {
+		uint8_t byte;
+
+		err = layer_read(r->e->l, off, &byte, 1, NULL);
+		r->run.len = 0;
+		if (!err)
+			err = resolve(r, off, run);
+	}
+	while (!err && in_source(run) && run->exact && run->in == source &&
+	       run->at - run->off == shift) {
+		*end = run->off + run->len;
+		if (*end - off >= DIRECT_MAX || *end >= r->end)
+			break;
+		err = resolve(r, *end, run);
+	}
+	if (*end < window)
+		*end = off;
+	else if (*end >= r->end)
+		*end = r->end;
+	else
+		*end -= *end % r->piece;
+	return err;
+}
+
 /*
  * The next piece from r->next on. A window of one piece that holds any stored byte is DATA as a
  * whole; zeros and lost bytes that fill whole windows go in one piece, however long.
@@ -97,6 +140,20 @@ static int plan_one(struct run_state *r, struct planned *p)
 	if (r->end - off > r->piece - off % r->piece)
 		window = off - off % r->piece + r->piece;
 	*p = (struct planned){.off = off, .kind = run.kind, .why = run.why};
+	if (r->e->direct && in_source(&run)) {
+		p->in = run.in;
+		p->at = run.at;
+		err = find_direct(r, &run, window, &at);
+		p->direct = at > off;
+		if (err || p->direct) {
+			p->len = at - off;
+			r->next = at;
+			return err;
+		}
+		err = resolve(r, off, &run);
+		if (err)
+			return err;
+	}
 	at = run.off + run.len;
 	while (run.kind != EXTENT_DATA && at < r->end) {
 		err = resolve(r, at, &run);
@@ -159,13 +216,15 @@ static int plan_more(struct run_state *r)
 static int slot_fill(struct run_state *r, struct slot *s, unsigned worker)
 {
 	struct piece *p = &s->p;
-	int err;
+	int err = 0;
 
+	p->worker = worker;
+	if (p->in)
+		return r->e->work(r->e->arg, p);
 	if (!p->buf)
 		p->buf = aligned_alloc(4096, r->piece);
 	if (!p->buf)
 		return -ENOMEM;
-	p->worker = worker;
 	err = layer_read(r->e->l, p->off, p->buf, (size_t)p->len, &p->bad);
 	if (!err && r->e->work)
 		err = r->e->work(r->e->arg, p);
@@ -180,7 +239,7 @@ static void fill_next(struct run_state *r, unsigned worker)
 	if (s->state != READY)
 		return;
 	s->state = BUSY;
-	s->p.buf = r->n_spare ? r->spare[--r->n_spare] : NULL;
+	s->p.buf = r->n_spare && !s->p.in ? r->spare[--r->n_spare] : NULL;
 	pthread_mutex_unlock(&r->lock);
 	s->err = slot_fill(r, s, worker);
 	pthread_mutex_lock(&r->lock);
@@ -213,11 +272,14 @@ static int slot_plan(struct run_state *r, const struct planned *p)
 	s->p.len = p->len;
 	s->p.kind = p->kind;
 	s->p.buf = NULL;
+	s->p.in = p->direct ? p->in : NULL;
+	s->p.at = p->at;
 	s->p.bad.n = 0;
 	s->err = 0;
-	s->state = p->kind == EXTENT_DATA ? READY : DONE;
+	s->state = p->kind == EXTENT_DATA && (!p->direct || r->e->work) ? READY : DONE;
 	r->head++;
-	pthread_cond_signal(&r->wake);
+	if (s->state == READY)
+		pthread_cond_signal(&r->wake);
 	return p->kind == EXTENT_LOST ? ranges_add(&s->p.bad, p->off, p->len, GRADE_LOST, p->why)
 				      : 0;
 }

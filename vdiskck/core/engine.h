@@ -22,7 +22,9 @@ enum engine_order {
 struct piece {
 	uint64_t off, len;
 	enum extent_kind kind; /* ZERO, LOST: @buf is NULL and @len may be huge */
-	uint8_t *buf;	       /* DATA: zeroed where @bad says lost */
+	uint8_t *buf;	       /* DATA: zeroed where @bad says lost; NULL: it was not read */
+	struct layer *in;      /* DATA that was not read: the source that has all of it, */
+	uint64_t at;	       /* and where */
 	struct ranges bad;     /* lost and doubtful, in the layer's addresses */
 	unsigned worker;       /* which thread reads it: 0..session_jobs()-1 */
 };
@@ -31,6 +33,11 @@ struct engine {
 	struct layer *l;
 	uint64_t off, len; /* what to go through; bounded to the layer */
 	enum engine_order order;
+	/*
+	 * DATA that a source has as it is, for a whole piece or more, is not read: @work and
+	 * @deliver get it with @buf NULL. What the source fails to give is to be read after all.
+	 */
+	bool direct;
 	size_t piece;	  /* size of a piece, 0: 1 MiB; pieces are cut at its multiples */
 	const char *what; /* for progress: "exporting"; NULL: none */
 	/* On a worker thread, for DATA only. May be NULL. 0, or -errno to stop. */

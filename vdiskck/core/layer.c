@@ -185,6 +185,8 @@ int layer_map(struct layer *l, uint64_t off, struct extent *run)
 		return -ERANGE;
 	*run = (struct extent){.off = off, .len = 1};
 	r = l->ops->map(l, off, run);
+	if (l->ops->read == layer_read_mapped)
+		run->exact = true;
 	if (!r && run->len > l->size - run->off)
 		run->len = l->size - run->off;
 	return r;
@@ -211,6 +213,7 @@ int layer_resolve(struct layer *l, uint64_t off, struct extent *run)
 		if (deeper.packed)
 			deeper.len -= run->at - deeper.off;
 		deeper.off = run->off;
+		deeper.exact &= run->exact;
 		if (deeper.len > run->len)
 			deeper.len = run->len;
 		*run = deeper;

@@ -59,6 +59,12 @@ struct extent {
 	 * the @packed bytes at @at; @off then is the run's first byte, not the one asked for.
 	 */
 	uint64_t packed;
+	/*
+	 * DATA: read() gives the bytes at @at as they are and doubts none, so who only passes them
+	 * on may take them from there. False: it does not, or that is only known once the run was
+	 * read from. layer_map() sets it where read() is layer_read_mapped().
+	 */
+	bool exact;
 };
 
 /* A driver presents one format found in the bytes of the layer below it. */

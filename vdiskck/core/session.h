@@ -38,7 +38,8 @@ struct options {
 	const char *format;	   /* driver to use for or on the container, or NULL: probe */
 	bool data;		   /* check: everything that carries a checksum or tag, too */
 	bool rebuild;		   /* use tables that only content proves */
-	unsigned jobs;		   /* worker threads; 0: as many as there are processors */
+	bool disk_only; /* what stands on the disk is not asked for: discover none of it */
+	unsigned jobs;	/* worker threads; 0: as many as there are processors */
 };
 
 struct keyring;

@@ -246,37 +246,55 @@ static int source_read(struct layer *l, uint64_t off, void *buf, size_t len, str
 	return r;
 }
 
+/* The hole or the data around @off; empty if the file system can't tell. */
+static struct stretch stretch_find(const struct part *p, uint64_t off)
+{
+	/* Reads go by pread(): the position is free. */
+	off_t next = lseek(p->fd, (off_t)off, SEEK_DATA);
+	struct stretch s = {.off = off, .end = off};
+
+	if (next < 0 && errno == ENXIO)
+		next = (off_t)p->size; /* no data up to the end */
+	if (next < 0)
+		return s;
+	s.hole = (uint64_t)next > off;
+	if (!s.hole)
+		next = lseek(p->fd, (off_t)off, SEEK_HOLE);
+	if (next > (off_t)off)
+		s.end = (uint64_t)next;
+	return s;
+}
+
 /*
  * Is @off in a hole of the file, and how far does that or the data reach? The file system says
  * that a hole is zeros, so nobody needs to read it: a sparse image of terabytes costs what it holds.
  */
-static bool in_hole(const struct source *f, uint64_t off, uint64_t *len)
+static bool in_hole(struct source *f, uint64_t off, uint64_t *len)
 {
 	const struct part *p = &f->part[0];
-	off_t next;
+	struct stretch s;
 
 	if (f->n != 1 || p->fd < 0 || !S_ISREG(p->st.st_mode) || off >= p->size ||
 	    (uint64_t)p->st.st_blocks * 512 >= p->size)
 		return false;
-	next = lseek(p->fd, (off_t)off, SEEK_DATA); /* reads go by pread(): the position is free */
-	if (next < 0 && errno == ENXIO)
-		next = (off_t)p->size; /* no data up to the end */
-	if (next < 0)
-		return false;
-	if ((uint64_t)next > off) {
-		if (*len > (uint64_t)next - off)
-			*len = (uint64_t)next - off;
-		return true;
+	/* Two system calls cost more than a read of a sector: ask once for each stretch. */
+	pthread_mutex_lock(&f->lock);
+	s = f->stretch;
+	pthread_mutex_unlock(&f->lock);
+	if (off < s.off || off >= s.end) {
+		s = stretch_find(p, off);
+		pthread_mutex_lock(&f->lock);
+		f->stretch = s;
+		pthread_mutex_unlock(&f->lock);
 	}
-	next = lseek(p->fd, (off_t)off, SEEK_HOLE);
-	if (next > (off_t)off && *len > (uint64_t)next - off)
-		*len = (uint64_t)next - off;
-	return false;
+	if (s.end > off && *len > s.end - off)
+		*len = s.end - off;
+	return s.hole;
 }
 
 static int source_map(struct layer *l, uint64_t off, struct extent *run)
 {
-	const struct source *f = l->priv;
+	struct source *f = l->priv;
 	size_t i = ranges_find(&f->lost, off);
 	const struct range *lost = i < f->lost.n ? &f->lost.v[i] : NULL;
 
@@ -289,6 +307,7 @@ static int source_map(struct layer *l, uint64_t off, struct extent *run)
 	run->kind = EXTENT_DATA;
 	run->in = l;
 	run->at = off;
+	run->exact = true;
 	run->len = (lost ? lost->off : l->size) - off;
 	if (in_hole(f, off, &run->len))
 		run->kind = EXTENT_ZERO;
@@ -572,6 +591,20 @@ int source_open(struct session *s, const char *path, struct layer **l)
 		finding_fact(*l, SOURCE_EMPTY, &(struct fact){.in = *l}, "the image file is empty");
 	say_parts(*l);
 	return 0;
+}
+
+int source_fd(const struct layer *l, uint64_t off, uint64_t *at, uint64_t *len)
+{
+	const struct part *p;
+
+	if (l->ops != &source_ops)
+		return -1;
+	p = part_at(l->priv, off);
+	if (p->fd < 0 || off - p->off >= p->size)
+		return -1;
+	*at = off - p->off;
+	*len = (p->size < p->len ? p->size : p->len) - *at;
+	return p->fd;
 }
 
 bool source_same(const struct layer *a, const struct layer *b)

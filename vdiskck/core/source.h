@@ -57,6 +57,13 @@ int source_each_beside(struct layer *by, int (*fn)(void *arg, struct layer *sour
  */
 const char *source_folder(const struct layer *l, size_t i);
 
+/*
+ * source_fd() - the file that holds byte @off of a source, to take bytes from it by its descriptor
+ * @at: where in the file; @len: for how many bytes. -1: no file does. What it fails to give, a
+ * read() of the layer gives: only that knows how to go round bad sectors.
+ */
+int source_fd(const struct layer *l, uint64_t off, uint64_t *at, uint64_t *len);
+
 /* source_same() - are the two the same file (device and inode)? */
 bool source_same(const struct layer *a, const struct layer *b);
 /* source_mtime() - last modification, seconds since 1970; false: not known */

@@ -33,6 +33,12 @@ struct part {
 	uint64_t off, len; /* its bytes in the layer; @len may be more than @size (cut short) */
 };
 
+/* Bytes [off, end) of a sparse file that are all data or all hole. */
+struct stretch {
+	uint64_t off, end;
+	bool hole;
+};
+
 struct source {
 	struct part *part;
 	size_t n;
@@ -43,6 +49,7 @@ struct source {
 	bool lost_parts_said, lost_said;
 
 	pthread_mutex_t lock;
+	struct stretch stretch;	  /* the one that was asked for last */
 	struct ranges unreadable; /* met while reading. Sorted, disjoint, bounded. */
 	uint64_t forgotten;	  /* unreadable bytes that the list had no room for */
 
