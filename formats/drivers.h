@@ -21,6 +21,7 @@ extern const struct layer_ops foreign_vhdx_ops, foreign_vmdk_ops, foreign_vdi_op
 extern const struct layer_ops bitlocker_ops, luks1_ops, luks2_ops;
 extern const struct layer_ops integrity_ops, verity_ops;
 extern const struct layer_ops bitlocker_ops, luks1_ops, luks2_ops, tcrypt_ops;
+extern const struct layer_ops regf_ops;
 extern const struct layer_ops mbr_ops, gpt_ops, scan_ops;
 
 /* driver_find() - a driver of any of these kinds by name, or NULL */

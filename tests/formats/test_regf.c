@@ -1,0 +1,409 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Registry hives: keys and values, what survives damage, what proves it; logs on real hives. */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "formats/drivers.h"
+#include "formats/fs/fs.h"
+#include "formats/log/regf.h"
+#include "tests/lib/corpus.h"
+#include "tests/lib/regf_build.h"
+#include "vdiskck/core/session.h"
+
+static struct hive_build build;
+static uint8_t large[20000];
+
+/* /Control/disk with Start, Name and a large value; /Control/empty; /Select. */
+static struct image *small(bool dirty)
+{
+	uint32_t control, disk;
+	static const char name[] = "d\0i\0s\0k\0\0";
+
+	hive_begin(&build);
+	control = hive_key(&build, 0, "Control");
+	disk = hive_key(&build, control, "disk");
+	hive_key(&build, control, "empty");
+	hive_key(&build, 0, "Select");
+	hive_value(&build, disk, "Start", 4, "\3\0\0\0", 4);
+	hive_value(&build, disk, "Name", 1, name, 10);
+	hive_value(&build, disk, "", 3, "\1\2\3\4\5", 5);
+	for (size_t i = 0; i < sizeof(large); i++)
+		large[i] = (uint8_t)(i * 7 + i / 251);
+	hive_value(&build, disk, "Large", 3, large, sizeof(large));
+	return hive_finish(&build, dirty);
+}
+
+static uint64_t key_at(uint32_t i)
+{
+	return REGF_BASE + build.key[i].off + 4;
+}
+
+struct listing {
+	uint64_t keys, sure, values, orphans, deleted, sum;
+	char all[4096];
+};
+
+static int list_entry(void *arg, const struct fs_entry *e)
+{
+	struct listing *t = arg;
+
+	t->keys += e->kind == FS_DIR;
+	t->sure += e->kind == FS_DIR && e->path_sure == FS_SURE;
+	t->values += e->stream != NULL;
+	t->orphans += !strncmp(e->path, "/$orphans/", 10);
+	t->deleted += e->deleted;
+	if (strlen(t->all) + strlen(e->path) + 2 < sizeof(t->all))
+		strcat(strcat(t->all, e->path), "\n");
+	return 0;
+}
+
+static struct listing list(struct layer *l, bool deleted)
+{
+	struct fs_query q = {.recursive = true, .deleted = deleted};
+	struct listing t = {0};
+
+	assert_int_equal(l->ops->fs->walk(l, &q, list_entry, &t), 0);
+	return t;
+}
+
+static void keys_and_values_are_files(void **state)
+{
+	struct image *img = small(false);
+	struct fs_entry *e;
+	struct layer *f;
+	struct listing t;
+	uint8_t buf[sizeof(large)];
+	struct ranges bad = {0};
+
+	(void)state;
+	image_check(img, &regf_ops);
+	assert_clean(img);
+	t = list(img->top, false);
+	assert_string_equal(t.all, "/Control\n/Control/disk\n/Control/disk:Start\n"
+				   "/Control/disk:Name\n/Control/disk:(default)\n"
+				   "/Control/disk:Large\n/Control/empty\n/Select\n");
+	assert_int_equal(regf_ops.fs->lookup(img->top, "/control\\DISK:large", &e), 0);
+	assert_int_equal(e->size, sizeof(large));
+	assert_int_equal(regf_ops.fs->open_file(img->top, e, &f), 0);
+	assert_int_equal(layer_read(f, 0, buf, sizeof(buf), &bad), 0);
+	assert_int_equal(bad.n, 0);
+	assert_memory_equal(buf, large, sizeof(large));
+	layer_free(f);
+	fs_entry_free(e);
+
+	assert_int_equal(regf_ops.fs->lookup(img->top, "/Control/disk", &e), 0);
+	assert_int_equal(e->kind, FS_DIR);
+	assert_int_equal(regf_ops.fs->open_file(img->top, e, &f), 0);
+	assert_true(f->size < sizeof(buf));
+	assert_int_equal(layer_read(f, 0, buf, f->size, NULL), 0);
+	buf[f->size] = '\0';
+	assert_non_null(strstr((char *)buf, "Start = REG_DWORD: 3\nName = REG_SZ: disk\n"
+					    "(default) = REG_BINARY: 01 02 03 04 05\n"));
+	layer_free(f);
+	fs_entry_free(e);
+	assert_int_equal(regf_ops.fs->lookup(img->top, "/Control/none", &e), -ENOENT);
+	assert_int_equal(regf_ops.fs->lookup(img->top, "/Control/disk:none", &e), -ENOENT);
+	image_free(img);
+}
+
+static void each_damaged_field_is_named(void **state)
+{
+	static const struct {
+		uint32_t key; /* of which key; 99: counts from the file's start */
+		uint64_t off;
+		enum finding_id id;
+	} at[] = {
+		{99, 0x1fc, REGF_BASE_BLOCK},	  {99, REGF_BASE, REGF_BIN},
+		{99, REGF_BASE + 4, REGF_BIN},	  {99, REGF_BASE + 8, REGF_BIN},
+		{99, REGF_BASE + 32, REGF_CELLS}, {2, 0, REGF_KEY},
+		{2, 0x10, REGF_KEY_PARENT},	  {2, 0x14, REGF_KEY_COUNT},
+		{2, 0x24, REGF_KEY_COUNT},	  {2, 0x2c, REGF_SECURITY},
+		{2, 76, REGF_KEY_HASH},		  {2, 0x48, REGF_KEY},
+		{0, 0, REGF_ROOT_LOST},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(at) / sizeof(*at); i++) {
+		struct image *img = small(false);
+		uint64_t off = at[i].key == 99 ? at[i].off : key_at(at[i].key) + at[i].off;
+
+		img->buf[off] ^= 0x41;
+		if (at[i].id == REGF_KEY && at[i].off == 0x48)
+			img->buf[off + 1] = 0x7f;
+		image_check(img, &regf_ops);
+		assert_finding(img, at[i].id, ANYWHERE);
+		image_exercise(img->top);
+		list(img->top, true);
+		image_free(img);
+	}
+}
+
+static void a_value_without_its_data_is_lost_not_zero(void **state)
+{
+	struct image *img = small(false);
+	struct regf_vk *vk = (void *)(img->buf + REGF_BASE + build.value[1].off + 4);
+	struct ranges bad = {0};
+	struct fs_entry *e;
+	struct layer *f;
+	uint8_t buf[16];
+
+	(void)state;
+	vk->data = to_le32(0x7ffff8);
+	image_check(img, &regf_ops);
+	assert_finding(img, REGF_VALUE_DATA, ANYWHERE);
+	assert_int_equal(regf_ops.fs->lookup(img->top, "/Control/disk:Name", &e), 0);
+	assert_int_equal(e->data_sure, FS_GONE);
+	assert_int_equal(regf_ops.fs->open_file(img->top, e, &f), 0);
+	assert_int_equal(layer_read(f, 0, buf, 10, &bad), 0);
+	assert_int_equal(ranges_bytes(&bad, GRADE_LOST), 10);
+	ranges_free(&bad);
+	layer_free(f);
+	fs_entry_free(e);
+	image_poke(img, REGF_BASE + build.value[0].off + 4, "xx", 2);
+	image_check(img, &regf_ops);
+	assert_finding(img, REGF_VALUE, ANYWHERE);
+	image_free(img);
+}
+
+static void keys_survive_the_list_that_named_them(void **state)
+{
+	struct image *img = small(false);
+	struct regf_nk *control = (void *)(img->buf + key_at(1));
+	struct listing t;
+
+	(void)state;
+	control->list = to_le32(REGF_NONE);
+	image_check(img, &regf_ops);
+	assert_finding(img, REGF_KEY_COUNT, ANYWHERE);
+	t = list(img->top, false);
+	assert_int_equal(t.keys, 4);
+	assert_non_null(strstr(t.all, "/Control/disk:Start\n"));
+	/* Without their parent, too, but not where they stood. */
+	control->magic[0] = 0;
+	image_check(img, &regf_ops);
+	t = list(img->top, false);
+	assert_int_equal(t.keys, 3);
+	assert_true(t.orphans >= 2);
+	image_free(img);
+}
+
+static void lists_that_lead_in_circles_end(void **state)
+{
+	struct image *img = small(false);
+	struct regf_nk *control = (void *)(img->buf + key_at(1));
+	struct regf_nk *disk = (void *)(img->buf + key_at(2));
+
+	(void)state;
+	disk->list = control->list;
+	disk->subkeys = control->subkeys;
+	image_check(img, &regf_ops);
+	assert_finding(img, REGF_KEY, ANYWHERE);
+	assert_int_equal(list(img->top, false).keys, 4);
+	image_free(img);
+}
+
+static void a_cut_hive_says_what_is_lost(void **state)
+{
+	struct image *img = small(false);
+	struct listing t;
+
+	(void)state;
+	for (size_t len = img->len; len > 12288; len -= 4096) {
+		image_resize(img, len - 4096);
+		image_check(img, &regf_ops);
+		assert_finding(img, REGF_TRUNCATED, 40);
+		t = list(img->top, true);
+		assert_true(t.keys >= 1);
+	}
+	image_free(img);
+}
+
+static void flipped_bytes_never_trap(void **state)
+{
+	struct image *img = small(false);
+
+	(void)state;
+	for (size_t i = 0; i < 512 + 3200; i++) {
+		size_t off = i < 512 ? i : REGF_BASE + i - 512;
+
+		for (unsigned bit = 0; bit < 8; bit += 7) {
+			img->buf[off] ^= (uint8_t)(1 << bit);
+			image_check(img, &regf_ops);
+			if (!img->err)
+				list(img->top, true);
+			img->buf[off] ^= (uint8_t)(1 << bit);
+		}
+	}
+	image_free(img);
+}
+
+static void a_dirty_hive_without_logs_is_a_blemish(void **state)
+{
+	struct image *img = small(true);
+
+	(void)state;
+	image_check(img, &regf_ops);
+	assert_finding(img, REGF_DIRTY, 0);
+	assert_int_equal(image_worse(img, DAMAGE), 0);
+	image_free(img);
+}
+
+/* Unpack a hive and its logs under the names they had, and let discovery open it. */
+static struct image *real(const char *name, bool logs)
+{
+	static char dir[] = "/tmp/vdiskck-regf-XXXXXX", path[300];
+	static const char *const suffix[] = {"", ".LOG1", ".LOG2"};
+	struct image *img;
+
+	strcpy(dir + strlen(dir) - 6, "XXXXXX");
+	assert_non_null(mkdtemp(dir));
+	for (size_t i = 0; i < (logs ? 3 : 1); i++) {
+		char from[200], cmd[600];
+		const char *f;
+
+		snprintf(from, sizeof(from), "registry/%s%s.xz", name, suffix[i]);
+		f = corpus_file(from);
+		if (!f) {
+			snprintf(cmd, sizeof(cmd), "rm -r %s", dir);
+			assert_int_equal(system(cmd), 0);
+			return NULL;
+		}
+		snprintf(cmd, sizeof(cmd), "cp %s %s/hive%s", f, dir, suffix[i]);
+		assert_int_equal(system(cmd), 0);
+	}
+	corpus_file(NULL);
+	snprintf(path, sizeof(path), "%s/hive", dir);
+	img = image_stack(path, NULL);
+	snprintf(path, sizeof(path), "rm -r %s", dir);
+	assert_int_equal(system(path), 0);
+	return img;
+}
+
+static struct layer *hive_of(struct image *img)
+{
+	struct layer *l = img->top;
+
+	while (l && l->ops != &regf_ops)
+		l = l->child;
+	assert_non_null(l);
+	return l;
+}
+
+/* What Windows made of the same hives and logs is in the corpus, too. */
+static void logs_give_what_windows_made_of_them(void **state)
+{
+	static const struct {
+		const char *dirty, *windows;
+	} pair[] = {
+		{"yarp-OldDirtyHive__OldDirtyHive", "yarp-OldDirtyHive__RecoveredHive_Windows7"},
+		{"yarp-NewDirtyHive1__NewDirtyHive", "yarp-NewDirtyHive1__RecoveredHive_Windows10"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(pair) / sizeof(*pair); i++) {
+		struct image *ours = real(pair[i].dirty, true), *theirs;
+		struct regf *a, *b;
+
+		if (!ours)
+			skip();
+		theirs = real(pair[i].windows, false);
+		a = regf_of(hive_of(ours));
+		b = regf_of(hive_of(theirs));
+		assert_finding(ours, REGF_REPLAYED, 0);
+		assert_true(a->len <= b->len);
+		/* Bins carry times that Windows wrote when it loaded them: compare keys. */
+		assert_string_equal(list(a->l, false).all, list(b->l, false).all);
+		image_free(ours);
+		image_free(theirs);
+	}
+}
+
+static void a_log_gives_the_base_block_back(void **state)
+{
+	struct image *img = real("yarp-BadBaseBlockHive__BadBaseBlockHive", true);
+
+	(void)state;
+	if (!img)
+		skip();
+	assert_finding(img, REGF_BASE_BLOCK, 0x1fc);
+	assert_int_equal(list(hive_of(img), false).keys, 5002);
+	image_free(img);
+}
+
+static void logs_that_prove_nothing_are_not_applied(void **state)
+{
+	(void)state;
+	for (int i = 1; i <= 3; i++) {
+		char name[64];
+		struct image *img;
+
+		snprintf(name, sizeof(name), "yarp-BadLogHive%d__BadLogHive", i);
+		img = real(name, true);
+		if (!img)
+			skip();
+		assert_finding(img, REGF_DIRTY, 0);
+		image_free(img);
+	}
+}
+
+/* "hivexml 1.3 (computed): exit 0, 68 keys, 73 values": as many below the root as hivexml counts. */
+static void as_many_keys_and_values_as_hivex_counts(void **state)
+{
+	const char *corpus = getenv("CORPUS");
+	char path[300], line[4096];
+	unsigned hives = 0;
+	FILE *f;
+
+	(void)state;
+	snprintf(path, sizeof(path), "%s/MANIFEST.tsv", corpus ? corpus : "");
+	f = corpus && *corpus ? fopen(path, "r") : NULL;
+	if (!f)
+		skip();
+	while (fgets(line, sizeof(line), f)) {
+		const char *truth = strstr(line, "(computed): exit 0, "),
+			   *in = strstr(line, ".xz\t");
+		unsigned keys, values;
+		struct listing t;
+		struct image *img;
+
+		if (strncmp(line, "registry/", 9) || !truth || !in || strstr(line, "DIRTY") ||
+		    sscanf(truth, "(computed): exit 0, %u keys, %u values", &keys, &values) != 2)
+			continue;
+		line[in - line] = '\0';
+		img = real(line + 9, false);
+		assert_non_null(img);
+		if (image_worse(img, BLEMISH)) {
+			image_print(img);
+			fail_msg("%s is said to be damaged", line);
+		}
+		t = list(hive_of(img), false);
+		if (t.sure + 1 != keys || t.values != values)
+			fail_msg("%s: %" PRIu64 " keys, %" PRIu64 " values; hivexml %u, %u", line,
+				 t.sure + 1, t.values, keys, values);
+		image_free(img);
+		hives++;
+	}
+	fclose(f);
+	assert_true(hives > 20);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(keys_and_values_are_files),
+		cmocka_unit_test(each_damaged_field_is_named),
+		cmocka_unit_test(a_value_without_its_data_is_lost_not_zero),
+		cmocka_unit_test(keys_survive_the_list_that_named_them),
+		cmocka_unit_test(lists_that_lead_in_circles_end),
+		cmocka_unit_test(a_cut_hive_says_what_is_lost),
+		cmocka_unit_test(flipped_bytes_never_trap),
+		cmocka_unit_test(a_dirty_hive_without_logs_is_a_blemish),
+		cmocka_unit_test(logs_give_what_windows_made_of_them),
+		cmocka_unit_test(a_log_gives_the_base_block_back),
+		cmocka_unit_test(logs_that_prove_nothing_are_not_applied),
+		cmocka_unit_test(as_many_keys_and_values_as_hivex_counts),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
