@@ -24,7 +24,8 @@ static int mem_read(struct layer *l, uint64_t off, void *buf, size_t len, struct
 
 static int mem_map(struct layer *l, uint64_t off, struct extent *run)
 {
-	*run = (struct extent){off, l->size - off, EXTENT_DATA, 0, l, off, 0};
+	*run = (struct extent){
+		.off = off, .len = l->size - off, .kind = EXTENT_DATA, .in = l, .at = off};
 	return 0;
 }
 
