@@ -8,6 +8,9 @@
 int cmd_info(const struct args *a);
 int cmd_check(const struct args *a);
 int cmd_locate(const struct args *a);
+int cmd_ls(const struct args *a);
+int cmd_cat(const struct args *a);
+int cmd_extract(const struct args *a);
 int cmd_export(const struct args *a);
 int cmd_explain(const struct args *a);
 int cmd_triage(const struct args *a);

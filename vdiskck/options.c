@@ -37,7 +37,11 @@ enum {
 	O_MDOC,
 };
 
-enum { ON_IMAGE = CMD_INFO | CMD_CHECK | CMD_LOCATE | CMD_EXPORT | CMD_TRIAGE, ALL = ~0 };
+enum {
+	ON_FILES = CMD_LS | CMD_CAT | CMD_EXTRACT,
+	ON_IMAGE = CMD_INFO | CMD_CHECK | CMD_LOCATE | CMD_EXPORT | CMD_TRIAGE | ON_FILES,
+	ALL = ~0
+};
 
 static const struct row {
 	const char *name;
@@ -58,7 +62,12 @@ static const struct row {
 	{"output", 'o', "FILE", CMD_EXPORT, "where the bytes go; -: standard output"},
 	{"output", 'o', "CASE", CMD_TRIAGE, "the case folder"},
 	{"force", O_FORCE, NULL, CMD_EXPORT, "overwrite what is there (never the image)"},
-	{"rebuild", O_REBUILD, NULL, CMD_INFO | CMD_EXPORT | CMD_TRIAGE,
+	{"long", 'l', NULL, CMD_LS, "mode, owner, size, time, and how sure it is"},
+	{"recursive", 'R', NULL, CMD_LS, "what is below, too: one path a line"},
+	{"deleted", 'd', NULL, CMD_LS | CMD_EXTRACT, "deleted files only"},
+	{"all", 'a', NULL, CMD_LS | CMD_EXTRACT, "deleted files and the file system's own as well"},
+	{"output", 'o', "DIR", CMD_EXTRACT, "the folder to write to: new or empty"},
+	{"rebuild", O_REBUILD, NULL, CMD_INFO | CMD_EXPORT | CMD_TRIAGE | ON_FILES,
 	 "use tables that only content proves"},
 	{"keys", O_KEYS, "FILE", ON_IMAGE, "secrets, one a line; -: standard input, fd:N"},
 	{"chain", O_CHAIN, "DIR", ON_IMAGE, "where parents may lie; repeatable"},
@@ -68,7 +77,7 @@ static const struct row {
 	{"format", O_FORMAT, "NAME", ON_IMAGE,
 	 "what the image is: raw, vhd, qcow2 ...; default: look"},
 	{"volume", O_VOLUME, "LAYER", ON_IMAGE, "only this layer and what stands on it"},
-	{"json", O_JSON, NULL, ALL, "JSON Lines on standard output"},
+	{"json", O_JSON, NULL, ALL & ~CMD_CAT, "JSON Lines on standard output"},
 	{"jobs", O_JOBS, "N", ON_IMAGE, "threads; default: one for each processor"},
 	{"progress", O_PROGRESS, "auto|yes|no", ON_IMAGE, "show progress; auto: on a terminal"},
 	{"quiet", 'q', NULL, ALL, "only the verdict"},
@@ -284,6 +293,10 @@ static int set(struct args *a, int c, char *arg)
 	case O_FILE: a->file = arg; return 0;
 	case O_MAP: a->map = arg; return 0;
 	case O_FORCE: a->force = true; return 0;
+	case 'l': a->full = true; return 0;
+	case 'R': a->recursive = true; return 0;
+	case 'd': a->deleted = true; return 0;
+	case 'a': a->all = true; return 0;
 	case O_MDOC: a->mdoc = true; return 0;
 	case 'o': a->output = arg; return 0;
 	case 'q': a->quiet = true; return 0;

@@ -16,6 +16,9 @@ enum command_bit {
 	CMD_EXPORT = 1 << 3,
 	CMD_EXPLAIN = 1 << 4,
 	CMD_TRIAGE = 1 << 5,
+	CMD_LS = 1 << 6,
+	CMD_CAT = 1 << 7,
+	CMD_EXTRACT = 1 << 8,
 };
 
 enum when { WHEN_AUTO, WHEN_YES, WHEN_NO };
@@ -43,6 +46,7 @@ struct args {
 	bool have_offset;
 	uint64_t offset, len; /* --offset N+LEN */
 	bool json, quiet, verbose, quick, force, mdoc;
+	bool full, recursive, deleted, all; /* ls -l -R -d -a */
 	enum when progress;
 	int argc; /* as given, for maps and logs that quote the command */
 	char **argv;

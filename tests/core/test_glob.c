@@ -20,8 +20,9 @@ static void stars_stay_within_a_folder(void **state)
 	assert_false(glob_match("/*c", "/b/c", 0));
 	assert_true(glob_match("/a*b*c", "/aXbXbc", 0));
 	assert_false(glob_match("/a?c", "/a/c", 0));
-	assert_true(glob_match("/a?c", "/a\xc3\xa4"
-				       "c",
+	assert_true(glob_match("/a?c",
+			       "/a\xc3\xa4"
+			       "c",
 			       0));
 	assert_false(glob_match("/a*", "/b", 0));
 	assert_false(glob_match("", "/", 0));
@@ -63,8 +64,9 @@ static void case_is_that_of_unicode(void **state)
 	assert_true(glob_match("/\xff*", "/\xff\xfe", GLOB_NOCASE));
 	assert_false(glob_match("/\xfe", "/\xff", GLOB_NOCASE));
 	assert_false(glob_match("/a*b", "/a\xc0\xaf/b", 0));
-	assert_true(glob_match("/a*b", "/a\xc0\xaf"
-				       "b",
+	assert_true(glob_match("/a*b",
+			       "/a\xc0\xaf"
+			       "b",
 			       0));
 }
 

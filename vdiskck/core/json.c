@@ -48,27 +48,6 @@ void js_add(struct json *arr, struct json *v)
 	json_object_array_add(raw(arr), raw(v));
 }
 
-static bool utf8_valid(const char *s)
-{
-	const uint8_t *p = (const uint8_t *)s;
-
-	while (*p) {
-		unsigned n = *p < 0x80		       ? 0
-			     : *p >= 0xc2 && *p < 0xe0 ? 1
-			     : *p >> 4 == 14	       ? 2
-			     : *p >= 0xf0 && *p < 0xf5 ? 3
-						       : 9;
-
-		if (n == 9 || (*p == 0xe0 && p[1] < 0xa0) || (*p == 0xed && p[1] > 0x9f) ||
-		    (*p == 0xf0 && p[1] < 0x90) || (*p == 0xf4 && p[1] > 0x8f))
-			return false;
-		for (p++; n; n--, p++)
-			if (*p >> 6 != 2)
-				return false;
-	}
-	return true;
-}
-
 static struct json *string(const char *s)
 {
 	size_t cap = 4 * strlen(s) + 1;

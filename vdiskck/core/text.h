@@ -3,6 +3,7 @@
 #ifndef VDISKCK_CORE_TEXT_H
 #define VDISKCK_CORE_TEXT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -27,6 +28,8 @@ const char *guid_text_le(const uint8_t guid[16], char buf[GUID_TEXT]);
 /* time_text() - RFC 3339 UTC of seconds since 1970 and nanoseconds (0: no fraction printed) */
 const char *time_text(int64_t sec, uint32_t nsec, char buf[TIME_TEXT]);
 
+/* utf8_valid() - is all of @s UTF-8, without surrogates and overlong forms? */
+bool utf8_valid(const char *s);
 /*
  * name_escape() - a name from disk made safe for a terminal, reversibly
  * Valid printable UTF-8 stays; a backslash becomes "\\", control and invalid bytes, and code
