@@ -18,10 +18,10 @@ _vdiskck()
 	esac
 	if [ "$COMP_CWORD" = 1 ]; then
 		mapfile -t COMPREPLY < <(compgen -W "$("$program" --help 2>/dev/null |
-			sed -n 's/^  \([a-z]*\)  .*/\1/p') --help --version" -- "$cur")
+			sed -n 's/^  \([a-z]*\) .*/\1/p') --help --version" -- "$cur")
 	elif [[ $cur == -* ]]; then
 		mapfile -t COMPREPLY < <(compgen -W "$("$program" "${COMP_WORDS[1]}" --help 2>/dev/null |
-			sed -n 's/^  \(-[-a-z]*\) .*/\1/p')" -- "$cur")
+			sed -n 's/^  \(-[-a-zA-Z]*\) .*/\1/p')" -- "$cur")
 	elif [ "${COMP_WORDS[1]}" = explain ]; then
 		mapfile -t COMPREPLY < <(compgen -W "$("$program" explain 2>/dev/null |
 			sed -n 's/^  \([a-z0-9-]*\)  .*/\1/p')" -- "$cur")

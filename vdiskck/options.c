@@ -177,7 +177,11 @@ static void print_help(const struct command *cmd)
 				 rows[i].arg ? " " : "", rows[i].arg ? rows[i].arg : "");
 		printf("  %-24s %s\n", left, rows[i].help);
 	}
-	puts("\nExit status: 0 intact, 1 blemished, 2 damaged, 3 undecided. See vdiskck(1).");
+	if (cmd->bit & (ON_FILES | CMD_EXPORT))
+		puts("\nExit status: 0 all of it, 2 part is lost or doubtful, 3 nothing could be done."
+		     " See vdiskck(1).");
+	else
+		puts("\nExit status: 0 intact, 1 blemished, 2 damaged, 3 undecided. See vdiskck(1).");
 }
 
 /* An option that is not known here may be one of another command. */
