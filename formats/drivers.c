@@ -40,6 +40,7 @@ const struct layer_ops *const map_drivers[] = {
 
 const struct layer_ops *const filesystem_drivers[] = {
 	&regf_ops,
+	&fat_ops,
 	NULL,
 };
 

@@ -22,6 +22,7 @@ extern const struct layer_ops bitlocker_ops, luks1_ops, luks2_ops;
 extern const struct layer_ops integrity_ops, verity_ops;
 extern const struct layer_ops bitlocker_ops, luks1_ops, luks2_ops, tcrypt_ops;
 extern const struct layer_ops regf_ops;
+extern const struct layer_ops fat_ops;
 extern const struct layer_ops mbr_ops, gpt_ops, scan_ops;
 
 /* driver_find() - a driver of any of these kinds by name, or NULL */
