@@ -35,7 +35,7 @@ FUZZ_B   = build/fuzz
 FUZZ_FLAGS = -fsanitize=address,undefined,fuzzer-no-link -fno-sanitize-recover=all \
 	   -fno-omit-frame-pointer -O1
 
-LIBS     = -lgcrypt -lgpg-error -lz -lzstd -llzma -llz4 -ldeflate -lxxhash -ljson-c -lsqlite3 \
+LIBS     = -lwim -lgcrypt -lgpg-error -lz -lzstd -llzma -llz4 -ldeflate -lxxhash -ljson-c -lsqlite3 \
 	   -lnbd -lseccomp -lpthread -lm
 WARN     = -Wall -Wextra -Wshadow -Wvla -Wpointer-arith -Wstrict-prototypes -Wmissing-prototypes \
 	   -Wformat=2 -Wundef -Werror

@@ -27,6 +27,7 @@ git ls-files -co --exclude-standard 'vdiskck/*.[ch]' 'crypto/*.[ch]' 'formats/*.
 		only["sqlite3.h"] = "^vdiskck/db\\.c$"
 		only["libnbd.h"] = "^vdiskck/core/source[a-z_]*\\.c$"
 		only["seccomp.h"] = only["linux/landlock.h"] = "^vdiskck/sandbox\\.c$"
+		only["wimlib.h"] = "^formats/fs/wof\\.c$"
 		only["guestfs.h"] = "^vdiskck/guest\\.c$"
 	}
 	/^#include "/ {
