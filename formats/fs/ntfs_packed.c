@@ -69,7 +69,7 @@ int ntfs_lznt1_new(struct layer *fs, const char *path, struct ntfs_lznt1 *a, str
 	struct lznt1 *own;
 
 	*file = NULL;
-	if (!a->unit || a->unit & (a->unit - 1) || a->unit > NTFS_UNIT_MAX) {
+	if (a->unit < NTFS_UNIT_MIN || a->unit & (a->unit - 1) || a->unit > NTFS_UNIT_MAX) {
 		fs_runs_free(&a->runs);
 		return -EINVAL;
 	}

@@ -7,13 +7,15 @@
 #include "formats/fs/wof.h"
 #include "vdiskck/core/layer.h"
 
-#define NTFS_UNIT_MAX (1u << 20) /* Windows: 16 clusters of at most 4096 bytes */
+/* Windows: 16 clusters of at most 4096 bytes. */
+#define NTFS_UNIT_MIN 512u
+#define NTFS_UNIT_MAX (1u << 20)
 
 /* A non-resident attribute with a compression unit. */
 struct ntfs_lznt1 {
 	uint64_t size, valid; /* of the attribute, and its initialised part */
 	uint64_t allocated;   /* bytes that its VCNs span, holes included; may be below @size */
-	uint32_t unit;	      /* bytes: a power of two, at most NTFS_UNIT_MAX */
+	uint32_t unit;	      /* bytes: a power of two, NTFS_UNIT_MIN..NTFS_UNIT_MAX */
 	struct fs_runs runs;  /* of the VCNs; what is between them is a hole. Taken over. */
 };
 

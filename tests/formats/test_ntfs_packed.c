@@ -221,10 +221,10 @@ static void lznt1_what_is_not_initialised_is_zero(void **state)
 
 static void lznt1_impossible_units_are_refused(void **state)
 {
-	static const uint32_t units[] = {0, 12345, NTFS_UNIT_MAX * 2};
+	static const uint32_t units[] = {0, 256, 12345, NTFS_UNIT_MAX * 2};
 	struct bench *b = *state;
 
-	for (size_t i = 0; i < 3; i++) {
+	for (size_t i = 0; i < 4; i++) {
 		struct ntfs_lznt1 a = {.size = 9, .valid = 9, .allocated = 9, .unit = units[i]};
 		struct layer *file;
 
