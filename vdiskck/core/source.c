@@ -265,6 +265,34 @@ static struct stretch stretch_find(const struct part *p, uint64_t off)
 	return s;
 }
 
+static bool stretch_known(struct source *f, uint64_t off, struct stretch *s)
+{
+	bool known = false;
+
+	pthread_mutex_lock(&f->lock);
+	for (size_t i = 0; i < STRETCHES && !known; i++) {
+		*s = f->stretch[i];
+		known = off >= s->off && off < s->end;
+	}
+	pthread_mutex_unlock(&f->lock);
+	return known;
+}
+
+/* What was found from @s->off on may have begun before, and be known from there or behind. */
+static void stretch_keep(struct source *f, const struct stretch *s)
+{
+	size_t i = 0;
+
+	pthread_mutex_lock(&f->lock);
+	while (i < STRETCHES && (f->stretch[i].end != s->end || f->stretch[i].hole != s->hole))
+		i++;
+	if (i == STRETCHES)
+		f->stretch[f->next_stretch++ % STRETCHES] = *s;
+	else if (s->off < f->stretch[i].off)
+		f->stretch[i].off = s->off;
+	pthread_mutex_unlock(&f->lock);
+}
+
 /*
  * Is @off in a hole of the file, and how far does that or the data reach? The file system says
  * that a hole is zeros, so nobody needs to read it: a sparse image of terabytes costs what it holds.
@@ -278,14 +306,9 @@ static bool in_hole(struct source *f, uint64_t off, uint64_t *len)
 	    (uint64_t)p->st.st_blocks * 512 >= p->size)
 		return false;
 	/* Two system calls cost more than a read of a sector: ask once for each stretch. */
-	pthread_mutex_lock(&f->lock);
-	s = f->stretch;
-	pthread_mutex_unlock(&f->lock);
-	if (off < s.off || off >= s.end) {
+	if (!stretch_known(f, off, &s)) {
 		s = stretch_find(p, off);
-		pthread_mutex_lock(&f->lock);
-		f->stretch = s;
-		pthread_mutex_unlock(&f->lock);
+		stretch_keep(f, &s);
 	}
 	if (s.end > off && *len > s.end - off)
 		*len = s.end - off;

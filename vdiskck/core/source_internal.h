@@ -33,6 +33,8 @@ struct part {
 	uint64_t off, len; /* its bytes in the layer; @len may be more than @size (cut short) */
 };
 
+enum { STRETCHES = 16 };
+
 /* Bytes [off, end) of a sparse file that are all data or all hole. */
 struct stretch {
 	uint64_t off, end;
@@ -49,7 +51,8 @@ struct source {
 	bool lost_parts_said, lost_said;
 
 	pthread_mutex_t lock;
-	struct stretch stretch;	  /* the one that was asked for last */
+	struct stretch stretch[STRETCHES]; /* met while reading */
+	unsigned next_stretch;
 	struct ranges unreadable; /* met while reading. Sorted, disjoint, bounded. */
 	uint64_t forgotten;	  /* unreadable bytes that the list had no room for */
 
