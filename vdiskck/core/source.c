@@ -213,6 +213,22 @@ static const struct part *part_at(const struct source *f, uint64_t off)
 	return &f->part[lo];
 }
 
+/* The lost area that holds @off, or NULL; *@len: for how many bytes that is so. */
+static const struct range *lost_at(const struct layer *l, uint64_t off, uint64_t *len)
+{
+	const struct source *f = l->priv;
+	size_t i = ranges_find(&f->lost, off);
+	const struct range *lost = i < f->lost.n ? &f->lost.v[i] : NULL;
+
+	if (lost && lost->off <= off) {
+		*len = lost->off + lost->len - off;
+		return lost;
+	}
+	*len = (lost ? lost->off : l->size) - off;
+	return NULL;
+}
+
+/* Holes are read, too: that costs less than to ask where they are. */
 static int source_read(struct layer *l, uint64_t off, void *buf, size_t len, struct ranges *bad)
 {
 	struct source *f = l->priv;
@@ -220,18 +236,14 @@ static int source_read(struct layer *l, uint64_t off, void *buf, size_t len, str
 	int r = 0;
 
 	while (!r && len) {
-		struct extent run;
-		const struct part *part;
-		size_t n;
+		uint64_t same;
+		const struct range *lost = lost_at(l, off, &same);
+		const struct part *part = part_at(f, off);
+		size_t n = same < len ? (size_t)same : len;
 
-		r = layer_map(l, off, &run);
-		if (r)
-			break;
-		part = part_at(f, off);
-		n = run.len < len ? (size_t)run.len : len;
-		if (run.kind == EXTENT_LOST) {
+		if (lost) {
 			memset(p, 0, n);
-			r = ranges_add(bad, off, n, GRADE_LOST, run.why);
+			r = ranges_add(bad, off, n, GRADE_LOST, lost->why);
 		} else {
 			struct reading reading = {l, part, off, p, n, bad, 0, false};
 
@@ -317,22 +329,18 @@ static bool in_hole(struct source *f, uint64_t off, uint64_t *len)
 
 static int source_map(struct layer *l, uint64_t off, struct extent *run)
 {
-	struct source *f = l->priv;
-	size_t i = ranges_find(&f->lost, off);
-	const struct range *lost = i < f->lost.n ? &f->lost.v[i] : NULL;
+	const struct range *lost = lost_at(l, off, &run->len);
 
-	if (lost && lost->off <= off) {
+	if (lost) {
 		run->kind = EXTENT_LOST;
 		run->why = lost->why;
-		run->len = lost->off + lost->len - off;
 		return 0;
 	}
 	run->kind = EXTENT_DATA;
 	run->in = l;
 	run->at = off;
 	run->exact = true;
-	run->len = (lost ? lost->off : l->size) - off;
-	if (in_hole(f, off, &run->len))
+	if (in_hole(l->priv, off, &run->len))
 		run->kind = EXTENT_ZERO;
 	return 0;
 }
