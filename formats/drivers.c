@@ -44,10 +44,15 @@ const struct layer_ops *const filesystem_drivers[] = {
 	NULL,
 };
 
+const struct layer_ops *const log_drivers[] = {
+	&journal_ops,
+	NULL,
+};
+
 const struct layer_ops *driver_find(const char *name)
 {
-	static const struct layer_ops *const *const kinds[] = {container_drivers, cipher_drivers,
-							       map_drivers, filesystem_drivers};
+	static const struct layer_ops *const *const kinds[] = {
+		container_drivers, cipher_drivers, map_drivers, filesystem_drivers, log_drivers};
 
 	if (!strcmp(name, raw_ops.name))
 		return &raw_ops;

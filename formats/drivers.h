@@ -9,6 +9,7 @@ extern const struct layer_ops *const container_drivers[];
 extern const struct layer_ops *const cipher_drivers[];
 extern const struct layer_ops *const map_drivers[];
 extern const struct layer_ops *const filesystem_drivers[];
+extern const struct layer_ops *const log_drivers[];
 
 /* Named here only for what must refer to one of them: tests, fuzz targets, --format. */
 extern const struct layer_ops vhd_ops, qcow2_ops, raw_ops;
@@ -23,6 +24,7 @@ extern const struct layer_ops integrity_ops, verity_ops;
 extern const struct layer_ops bitlocker_ops, luks1_ops, luks2_ops, tcrypt_ops;
 extern const struct layer_ops regf_ops;
 extern const struct layer_ops fat_ops;
+extern const struct layer_ops journal_ops;
 extern const struct layer_ops mbr_ops, gpt_ops, scan_ops;
 
 /* driver_find() - a driver of any of these kinds by name, or NULL */

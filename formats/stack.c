@@ -89,7 +89,8 @@ static int stack_on(struct layer *below, const struct candidate *c, size_t n)
 		if (l) {
 			layer_attach(below, l);
 			/* Files are opened when somebody asks for them. */
-			if (err || l->locked || l->ops->kind == LAYER_FILESYSTEM)
+			if (err || l->locked || l->ops->kind == LAYER_FILESYSTEM ||
+			    l->ops->kind == LAYER_LOG)
 				return 0;
 			if (below->s->opt.disk_only && l->ops->kind == LAYER_CONTAINER)
 				return 0;
@@ -137,6 +138,7 @@ int stack_discover(struct layer *below)
 		n = probe(below, container_drivers, search, c, n);
 		n = probe(below, cipher_drivers, search, c, n);
 		n = probe(below, filesystem_drivers, search, c, n);
+		n = probe(below, log_drivers, search, c, n);
 		n = probe(below, map_drivers, search, c, n);
 	}
 	r = stack_on(below, c, n);

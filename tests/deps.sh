@@ -7,7 +7,7 @@ set -eu
 build="gcc make pkg-config libgcrypt20-dev zlib1g-dev libzstd-dev liblzma-dev liblz4-dev
 libdeflate-dev libwim-dev libxxhash-dev libjson-c-dev libsqlite3-dev libnbd-dev libseccomp-dev"
 # clang: fuzz targets. The rest: oracles, and tools that make images.
-tests="libcmocka-dev bats clang libclang-rt-14-dev mandoc jq xz-utils bzip2 python3 qemu-utils
+tests="libcmocka-dev bats clang libclang-rt-14-dev mandoc jq xz-utils zstd bzip2 python3 qemu-utils
 libvhdi-utils gddrescue fdisk gdisk parted ntfs-3g dosfstools e2fsprogs git dislocker
 libbde-utils cryptsetup-bin"
 lint="clang-format cppcheck shellcheck"

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "formats/log/log.h"
 
+#include "formats/log/formats.h"
+
 const struct log_driver *const log_formats[] = {
+	&journal_log,
 	NULL,
 };
 

@@ -8,7 +8,7 @@
 #include "tests/lib/image.h"
 
 /*
- * corpus_file() - unpack (xz, gz) or copy a file of the corpus; the sparse copy's path, good until
+ * corpus_file() - unpack (xz, gz, zst) or copy a file of the corpus; the sparse copy's path, good until
  * the next call, which removes it (NULL: only removes). NULL, too, when there is no corpus.
  */
 const char *corpus_file(const char *path);

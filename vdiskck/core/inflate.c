@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <libdeflate.h>
 #include <limits.h>
+#include <lz4.h>
+#include <lzma.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -197,4 +199,151 @@ int inflate_exactly(enum inflate_method method, const void *in, size_t in_len, v
 	if (by_libdeflate(c, method, in, in_len, out, out_len))
 		return 0;
 	return by_zlib(c, method, in, in_len, out, out_len);
+}
+
+/* A stream decoder of any of the libraries: how much it took and gave in one call. */
+struct unpacker {
+	enum unpack_method method;
+	lzma_stream xz;
+	z_stream zlib;
+	ZSTD_DCtx *zstd;
+};
+
+enum { UNPACK_STEP = 64 << 10, XZ_MEMORY = 128 << 20 };
+
+static int unpacker_begin(struct unpacker *u, const void *in, size_t in_len)
+{
+	u->xz = (lzma_stream)LZMA_STREAM_INIT;
+	if (u->method == UNPACK_XZ) {
+		u->xz.next_in = in;
+		u->xz.avail_in = in_len;
+		return lzma_stream_decoder(&u->xz, XZ_MEMORY, LZMA_CONCATENATED) == LZMA_OK
+			       ? 0
+			       : -ENOMEM;
+	}
+	if (u->method == UNPACK_GZIP) {
+		u->zlib.next_in = (uint8_t *)(uintptr_t)in;
+		u->zlib.avail_in = (uInt)in_len;
+		return inflateInit2(&u->zlib, MAX_WBITS + 16) == Z_OK ? 0 : -ENOMEM;
+	}
+	u->zstd = ZSTD_createDCtx();
+	if (!u->zstd)
+		return -ENOMEM;
+	ZSTD_DCtx_setParameter(u->zstd, ZSTD_d_windowLogMax, 27);
+	return 0;
+}
+
+/* The next bytes into out[0, cap). *n: how many. 1: the end, 0: more may come, -EBADMSG. */
+static int unpacker_step(struct unpacker *u, ZSTD_inBuffer *in, uint8_t *out, size_t cap, size_t *n)
+{
+	if (u->method == UNPACK_XZ) {
+		lzma_ret r;
+
+		u->xz.next_out = out;
+		u->xz.avail_out = cap;
+		r = lzma_code(&u->xz, LZMA_FINISH);
+		*n = cap - u->xz.avail_out;
+		return r == LZMA_STREAM_END ? 1 : r == LZMA_OK && *n ? 0 : -EBADMSG;
+	}
+	if (u->method == UNPACK_GZIP) {
+		int r;
+
+		u->zlib.next_out = out;
+		u->zlib.avail_out = (uInt)cap;
+		r = inflate(&u->zlib, Z_NO_FLUSH);
+		*n = cap - u->zlib.avail_out;
+		/* Members follow each other, as `cat a.gz b.gz` makes them. */
+		if (r == Z_STREAM_END && u->zlib.avail_in > 18 && u->zlib.next_in[0] == 0x1f &&
+		    u->zlib.next_in[1] == 0x8b)
+			return inflateReset(&u->zlib) == Z_OK ? 0 : -EBADMSG;
+		return r == Z_STREAM_END ? 1 : r == Z_OK && *n ? 0 : -EBADMSG;
+	} else {
+		ZSTD_outBuffer o = {out, cap, 0};
+		size_t r = ZSTD_decompressStream(u->zstd, &o, in);
+
+		*n = o.pos;
+		if (ZSTD_isError(r))
+			return -EBADMSG;
+		return r == 0 && in->pos == in->size ? 1 : *n ? 0 : -EBADMSG;
+	}
+}
+
+static void unpacker_end(struct unpacker *u)
+{
+	lzma_end(&u->xz);
+	if (u->method == UNPACK_GZIP)
+		inflateEnd(&u->zlib);
+	ZSTD_freeDCtx(u->zstd);
+}
+
+static int unpack_lz4(const uint8_t *in, size_t in_len, size_t max, uint8_t **out, size_t *out_len)
+{
+	uint64_t size;
+	int n;
+
+	if (in_len < sizeof(size))
+		return -EBADMSG;
+	memcpy(&size, in, sizeof(size)); /* little-endian, as the host (endian.h) */
+	/* LZ4 makes at most 255 bytes of one. */
+	if (!size || size > max || size > INT_MAX || size / 255 > in_len)
+		return -EBADMSG;
+	*out = malloc(size);
+	if (!*out)
+		return -ENOMEM;
+	n = LZ4_decompress_safe((const char *)in + sizeof(size), (char *)*out,
+				(int)(in_len - sizeof(size)), (int)size);
+	*out_len = n > 0 ? (size_t)n : 0;
+	if (n > 0)
+		return (uint64_t)n == size ? 0 : -EBADMSG;
+	free(*out);
+	*out = NULL;
+	return -EBADMSG;
+}
+
+int unpack_all(enum unpack_method method, const void *in, size_t in_len, size_t max, uint8_t **out,
+	       size_t *out_len)
+{
+	struct unpacker u = {.method = method};
+	ZSTD_inBuffer zin = {in, in_len, 0};
+	size_t cap = 0;
+	int r;
+
+	*out = NULL;
+	*out_len = 0;
+	if (in_len > INT_MAX)
+		return -EBADMSG;
+	if (method == UNPACK_LZ4_SIZED)
+		return unpack_lz4(in, in_len, max, out, out_len);
+	r = unpacker_begin(&u, in, in_len);
+	while (!r) {
+		size_t n;
+
+		if (*out_len == cap) {
+			size_t more = cap ? cap * 2 : UNPACK_STEP;
+			uint8_t *p;
+
+			/* A byte more than asked for tells that there is more. */
+			more = more < max + 1 ? more : max + 1;
+			p = more > cap ? realloc(*out, more) : NULL;
+			if (!p) {
+				r = more > cap ? -ENOMEM : -EBADMSG;
+				break;
+			}
+			*out = p;
+			cap = more;
+		}
+		r = unpacker_step(&u, &zin, *out + *out_len, cap - *out_len, &n);
+		*out_len += n;
+	}
+	unpacker_end(&u);
+	if (*out_len > max) {
+		*out_len = max;
+		r = -EBADMSG;
+	}
+	if (r == -ENOMEM || !*out_len) {
+		free(*out);
+		*out = NULL;
+		*out_len = 0;
+	}
+	return r == 1 ? 0 : r;
 }

@@ -4,6 +4,7 @@
 #define VDISKCK_CORE_INFLATE_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 enum inflate_method {
 	INFLATE_RAW,  /* deflate without any wrapper, RFC 1951 */
@@ -19,6 +20,21 @@ enum inflate_method {
  */
 int inflate_exactly(enum inflate_method method, const void *in, size_t in_len, void *out,
 		    size_t out_len);
+
+enum unpack_method {
+	UNPACK_XZ,
+	UNPACK_LZ4_SIZED, /* a block behind its unpacked length in 64 bits: journald */
+	UNPACK_ZSTD,
+	UNPACK_GZIP,
+};
+
+/*
+ * unpack_all() - everything that comes out of @in, @max bytes at most
+ * @out: malloc'd; free() it. Where the data breaks off or is damaged, what came out until then is
+ * kept with -EBADMSG (so it is with more than @max bytes); @out is NULL if nothing did. -ENOMEM.
+ */
+int unpack_all(enum unpack_method method, const void *in, size_t in_len, size_t max, uint8_t **out,
+	       size_t *out_len);
 
 /*
  * scratch_take() - a buffer for compressed bytes that this thread keeps for the next taker

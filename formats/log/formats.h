@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Every log driver by name: for the table in logs.c, and for tests and fuzz targets of one of them. */
+#ifndef VDISKCK_FORMATS_LOG_FORMATS_H
+#define VDISKCK_FORMATS_LOG_FORMATS_H
+
+#include "formats/log/log.h"
+
+extern const struct log_driver journal_log;
+
+#endif

@@ -1,0 +1,295 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Entries of a journal as events, in file order. */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "formats/drivers.h"
+#include "formats/log/formats.h"
+#include "formats/log/journal.h"
+#include "vdiskck/core/session.h"
+
+enum {
+	KNOWN_FIELDS = 4096, /* fields that are kept unpacked: entries share them */
+	KEEP_MAX = 4096,     /* bytes of a field that is kept */
+};
+
+/* What an event shows beside the fields as they are. */
+enum texts { MESSAGE, IDENTIFIER, COMM, HOST, PRIORITY, TEXTS };
+
+struct known {
+	uint64_t off;
+	struct journal_field f;
+};
+
+struct records {
+	struct journal *j;
+	const struct log_sink *sink;
+	struct journal_items items;
+	struct known *known;
+	struct buf data, text[TEXTS];
+	char channel[33];
+	uint64_t last; /* seqnum of the entry before */
+};
+
+/* The field at @off, unpacked; kept by @rec or, if large, by the caller: *@own. */
+static int field(struct records *rec, uint64_t off, struct journal_field *f, bool *own)
+{
+	struct known *k = &rec->known[off / 8 % KNOWN_FIELDS];
+	int r;
+
+	*own = false;
+	if (k->off == off && k->f.p) {
+		*f = k->f;
+		return 0;
+	}
+	r = journal_field(rec->j, off, f);
+	if (r)
+		return r;
+	*own = f->len > KEEP_MAX;
+	if (!*own) {
+		free(k->f.p);
+		*k = (struct known){off, *f};
+	}
+	return 0;
+}
+
+static bool is(const struct journal_field *f, const char *name, struct log_text *value)
+{
+	size_t n = strlen(name);
+
+	if (f->len <= n || memcmp(f->p, name, n) || f->p[n] != '=')
+		return false;
+	*value = (struct log_text){(const char *)f->p + n + 1, f->len - n - 1};
+	return true;
+}
+
+/* Fields that an event shows by themselves are copied: @known may drop them for later ones. */
+static void notice(struct records *rec, const struct journal_field *f)
+{
+	static const char *const name[TEXTS] = {[MESSAGE] = "MESSAGE",
+						[IDENTIFIER] = "SYSLOG_IDENTIFIER",
+						[COMM] = "_COMM",
+						[HOST] = "_HOSTNAME",
+						[PRIORITY] = "PRIORITY"};
+	struct log_text v;
+
+	for (size_t i = 0; i < TEXTS; i++)
+		if (is(f, name[i], &v)) {
+			rec->text[i].len = 0;
+			buf_put(&rec->text[i], v.p, v.len);
+		}
+}
+
+static struct log_text shown(const struct records *rec, enum texts i)
+{
+	const struct buf *b = &rec->text[i];
+
+	return b->len ? (struct log_text){b->p, b->len} : (struct log_text){NULL, 0};
+}
+
+static struct log_text level(const struct records *rec)
+{
+	static const char *const name[] = {"emergency", "alert",  "critical", "error",
+					   "warning",	"notice", "info",     "debug"};
+	struct log_text p = shown(rec, PRIORITY);
+	const char *n = p.len == 1 && *p.p >= '0' && *p.p <= '7' ? name[*p.p - '0'] : NULL;
+
+	return (struct log_text){n, n ? strlen(n) : 0};
+}
+
+/* "NAME":"VALUE"; a name that comes again is the next member of the same name. */
+static void put_field(struct buf *b, const struct journal_field *f)
+{
+	const uint8_t *eq = memchr(f->p, '=', f->len);
+	size_t name = eq ? (size_t)(eq - f->p) : f->len;
+
+	buf_lit(b, ",\"");
+	buf_json(b, (const char *)f->p, name);
+	buf_lit(b, "\":\"");
+	if (eq)
+		buf_json(b, (const char *)eq + 1, f->len - name - 1);
+	buf_char(b, '"');
+}
+
+/* What an entry's own hash is made of: the fields, whatever their order. */
+static uint64_t combined(const struct journal *j, const struct journal_field *f)
+{
+	return j->flags & JOURNAL_KEYED ? f->jenkins : f->hash;
+}
+
+/* What was gathered of one entry. */
+struct gathered {
+	uint64_t sum;
+	unsigned failed;
+};
+
+static int gather_one(struct records *rec, size_t i, struct gathered *g)
+{
+	const struct journal_items *it = &rec->items;
+	struct journal_field f;
+	bool own;
+	int r = field(rec, it->off[i], &f, &own);
+
+	if (r == -EBADMSG)
+		g->failed |= LOG_CONTENT;
+	if (r)
+		return r == -EBADMSG ? 0 : r;
+	if (!f.ok || (it->hash[i] && it->hash[i] != f.hash))
+		g->failed |= LOG_SUM;
+	g->sum ^= combined(rec->j, &f);
+	put_field(&rec->data, &f);
+	notice(rec, &f);
+	if (own)
+		free(f.p);
+	return 0;
+}
+
+static int gather(struct records *rec, const struct journal_entry *e, struct gathered *g)
+{
+	char boot[33];
+	int r = 0;
+
+	for (int i = 0; i < 16; i++)
+		sprintf(boot + 2 * i, "%02x", e->boot_id[i]);
+	rec->data.len = 0;
+	for (size_t i = 0; i < TEXTS; i++)
+		rec->text[i].len = 0;
+	buf_lit(&rec->data, "{\"boot_id\":\"");
+	buf_put(&rec->data, boot, 32);
+	buf_lit(&rec->data, "\",\"monotonic\":");
+	buf_u64(&rec->data, le64(e->monotonic));
+	for (size_t i = 0; i < rec->items.n && !r; i++)
+		r = gather_one(rec, i, g);
+	buf_char(&rec->data, '}');
+	if (rec->items.cut || (!g->failed && g->sum != le64(e->xor_hash)))
+		g->failed |= LOG_HEADER;
+	for (size_t i = 0; i < TEXTS; i++)
+		rec->data.failed |= rec->text[i].failed;
+	return r ? r : rec->data.failed ? -ENOMEM : 0;
+}
+
+static int send(struct records *rec, const struct log_event *ev)
+{
+	const struct log_sink *sink = rec->sink;
+	struct buf out = {0};
+	int r = 0;
+
+	if (sink->ledger)
+		r = ledger_seen(sink->ledger, ev->channel, ev->record_id, ev->state);
+	if (!r && sink->event)
+		r = sink->event(sink->arg, ev);
+	if (!r && sink->render) {
+		r = sink->render(sink->arg, ev, &out);
+		if (!r)
+			r = out.failed ? -ENOMEM : sink->text(sink->arg, out.p, out.len);
+		buf_free(&out);
+	}
+	return r;
+}
+
+static int emit(struct records *rec, uint64_t off, const struct journal_object *o)
+{
+	struct gathered g = {.sum = 0};
+	struct ranges bad = {0};
+	struct journal_entry e;
+	int r = journal_items(rec->j, off, o, &e, &rec->items, &bad);
+
+	if (!r)
+		r = gather(rec, &e, &g);
+	if (bad.n)
+		g.failed |= LOG_LOST;
+	if (!r && le64(e.seqnum) <= rec->last)
+		g.failed |= LOG_ORDER;
+	if (!r) {
+		struct log_event ev = {
+			.time = {.sec = (int64_t)(le64(e.realtime) / 1000000),
+				 .nsec = (uint32_t)(le64(e.realtime) % 1000000) * 1000,
+				 .known = le64(e.realtime) != 0},
+			.source = "journal",
+			.channel = {rec->channel, strlen(rec->channel)},
+			.provider = shown(rec, rec->text[IDENTIFIER].len ? IDENTIFIER : COMM),
+			.computer = shown(rec, HOST),
+			.level = level(rec),
+			.message = shown(rec, MESSAGE),
+			.data = {rec->data.p, rec->data.len},
+			.record_id = le64(e.seqnum),
+			.has_record_id = true,
+			.off = off,
+			.len = le64(o->size),
+			.state = g.failed ? LOG_DOUBTFUL : LOG_INTACT,
+			.failed = g.failed,
+		};
+
+		ev.written = ev.time;
+		rec->last = ev.record_id;
+		r = send(rec, &ev);
+	}
+	ranges_free(&bad);
+	return r;
+}
+
+static void name_channel(struct records *rec)
+{
+	if (!rec->j->header_ok) {
+		strcpy(rec->channel, "journal");
+		return;
+	}
+	for (int i = 0; i < 16; i++)
+		sprintf(rec->channel + 2 * i, "%02x", rec->j->h.seqnum_id[i]);
+}
+
+int journal_records(struct layer *l, const struct log_sink *sink)
+{
+	struct records *rec = calloc(1, sizeof(*rec));
+	struct journal *j = journal_of(l);
+	uint64_t off = j->start, skipped;
+	struct journal_object o;
+	int r = -ENOMEM;
+
+	if (!rec)
+		return r;
+	rec->j = j;
+	rec->sink = sink;
+	rec->known = calloc(KNOWN_FIELDS, sizeof(*rec->known));
+	name_channel(rec);
+	if (!rec->known)
+		goto out;
+	r = 0;
+	if (sink->ledger && j->header_ok && le64(j->h.n_entries))
+		r = ledger_claim(sink->ledger,
+				 (struct log_text){rec->channel, strlen(rec->channel)},
+				 le64(j->h.head_seqnum), le64(j->h.tail_seqnum));
+	while (!r && !(r = journal_next(j, &off, &o, &skipped))) {
+		if (session_stopped(l->s))
+			r = -EINTR;
+		else if (o.type == JOURNAL_ENTRY)
+			r = emit(rec, off, &o);
+		off += (le64(o.size) + 7) / 8 * 8;
+	}
+	if (r == -ENOENT)
+		r = 0;
+	for (size_t i = 0; i < KNOWN_FIELDS; i++)
+		free(rec->known[i].f.p);
+out:
+	buf_free(&rec->data);
+	for (size_t i = 0; i < TEXTS; i++)
+		buf_free(&rec->text[i]);
+	free(rec->known);
+	free(rec);
+	return r;
+}
+
+static const char *const where[] = {
+	"/var/log/journal/**.journal",
+	"/var/log/journal/**.journal~",
+	"/run/log/journal/**.journal",
+	NULL,
+};
+
+const struct log_driver journal_log = {
+	.ops = &journal_ops,
+	.where = where,
+	.records = journal_records,
+};

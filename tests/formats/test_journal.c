@@ -1,0 +1,430 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* systemd journals: entries past damage, what --verify says, nothing invented. */
+#include <dirent.h>
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "formats/drivers.h"
+#include "formats/log/formats.h"
+#include "formats/log/journal.h"
+#include "tests/lib/corpus.h"
+
+/* A regular (not compact) journal, put together object by object. */
+struct build {
+	struct image *img;
+	uint64_t end, entries, objects, array;
+	uint64_t at[32]; /* of the entries */
+};
+
+static const uint8_t file_id[16] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16};
+
+static uint64_t object(struct build *b, uint8_t type, const void *body, size_t len)
+{
+	struct journal_object o = {.type = type, .size = to_le64(sizeof(o) + len)};
+	uint64_t at = b->end;
+
+	image_poke(b->img, at, &o, sizeof(o));
+	image_poke(b->img, at + sizeof(o), body, len);
+	b->end = (at + sizeof(o) + len + 7) / 8 * 8;
+	b->objects++;
+	return at;
+}
+
+static uint64_t field(struct build *b, const char *text)
+{
+	uint8_t body[256] = {0};
+	size_t len = strlen(text);
+	le64_t hash = to_le64(journal_siphash(file_id, text, len));
+
+	memcpy(body, &hash, 8);
+	memcpy(body + 48, text, len);
+	return object(b, JOURNAL_DATA, body, 48 + len);
+}
+
+static void entry(struct build *b, const uint64_t *data, const char *const *text, size_t n)
+{
+	uint8_t body[48 + 16 * 8] = {0};
+	uint64_t sum = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		le64_t at = to_le64(data[i]);
+		le64_t hash = to_le64(journal_siphash(file_id, text[i], strlen(text[i])));
+
+		memcpy(body + 48 + 16 * i, &at, 8);
+		memcpy(body + 56 + 16 * i, &hash, 8);
+		sum ^= journal_jenkins(text[i], strlen(text[i]));
+	}
+	*(le64_t *)body = to_le64(++b->entries);
+	*(le64_t *)(body + 8) = to_le64(UINT64_C(1500000000000000) + b->entries * 1000000);
+	*(le64_t *)(body + 40) = to_le64(sum);
+	b->at[b->entries - 1] = object(b, JOURNAL_ENTRY, body, 48 + 16 * n);
+}
+
+static struct build make(void)
+{
+	static const char *const text[] = {"MESSAGE=first", "PRIORITY=3", "_HOSTNAME=node16",
+					   "MESSAGE=second", "SYSLOG_IDENTIFIER=kernel"};
+	struct journal_header h = {.magic = "LPKSHHRH"};
+	struct build b = {.img = image_new(8192), .end = sizeof(h)};
+	uint64_t d[5], list[8] = {0};
+
+	for (size_t i = 0; i < 5; i++)
+		d[i] = field(&b, text[i]);
+	entry(&b, (uint64_t[]){d[0], d[1], d[2]}, (const char *const[]){text[0], text[1], text[2]},
+	      3);
+	entry(&b, (uint64_t[]){d[3], d[2], d[4]}, (const char *const[]){text[3], text[2], text[4]},
+	      3);
+	entry(&b, (uint64_t[]){d[0], d[4]}, (const char *const[]){text[0], text[4]}, 2);
+	for (size_t i = 0; i < 3; i++)
+		list[i + 1] = b.at[i];
+	b.array = object(&b, JOURNAL_ARRAY, list, 8 * 8);
+	memcpy(h.file_id, file_id, 16);
+	h.incompatible = to_le32(JOURNAL_KEYED);
+	h.header_size = to_le64(sizeof(h));
+	h.arena_size = to_le64(8192 - sizeof(h));
+	h.tail_object = to_le64(b.array);
+	h.n_objects = to_le64(b.objects);
+	h.n_entries = to_le64(b.entries);
+	h.head_seqnum = to_le64(1);
+	h.tail_seqnum = to_le64(3);
+	image_poke(b.img, 0, &h, sizeof(h));
+	return b;
+}
+
+struct events {
+	size_t n, intact;
+	uint64_t id[8192];
+	enum log_state state[8192];
+	char text[4096];
+};
+
+static struct events ev;
+
+static int on_event(void *arg, const struct log_event *e)
+{
+	struct buf b = {0};
+
+	(void)arg;
+	if (ev.n < 8192) {
+		ev.id[ev.n] = e->record_id;
+		ev.state[ev.n++] = e->state;
+	}
+	ev.intact += e->state == LOG_INTACT;
+	log_json(&b, e);
+	if (b.len + strlen(ev.text) + 1 < sizeof(ev.text))
+		strncat(ev.text, b.p, b.len);
+	buf_free(&b);
+	return 0;
+}
+
+static void read_events(struct layer *l, struct log_ledger *g)
+{
+	struct log_sink sink = {.event = on_event, .ledger = g};
+
+	memset(&ev, 0, sizeof(ev));
+	assert_int_equal(journal_log.records(l, &sink), 0);
+}
+
+static void hashes_are_what_others_compute(void **state)
+{
+	uint8_t key[16], in[15];
+
+	(void)state;
+	for (uint8_t i = 0; i < 16; i++)
+		key[i] = i;
+	memcpy(in, key, 15);
+	/* The paper's appendix A; lookup3.c's own self-test. */
+	assert_true(journal_siphash(key, in, 15) == UINT64_C(0xa129ca6149be45e5));
+	assert_true(journal_jenkins("Four score and seven years ago", 30) ==
+		    UINT64_C(0x17770551ce7226e6));
+	assert_true(journal_jenkins("", 0) == UINT64_C(0xdeadbeefdeadbeef));
+}
+
+static void entries_become_events(void **state)
+{
+	struct build b = make();
+
+	(void)state;
+	image_check(b.img, &journal_ops);
+	assert_clean(b.img);
+	read_events(b.img->top, NULL);
+	assert_int_equal(ev.n, 3);
+	assert_int_equal(ev.intact, 3);
+	assert_non_null(
+		strstr(ev.text, "\"time\":\"2017-07-14T02:40:01Z\",\"source\":\"journal\""));
+	assert_non_null(strstr(ev.text, "\"MESSAGE\":\"second\""));
+	assert_non_null(strstr(ev.text, "\"level\":\"error\""));
+	assert_non_null(strstr(ev.text, "\"provider\":\"kernel\""));
+	image_free(b.img);
+}
+
+static void each_fault_is_named_and_costs_only_itself(void **state)
+{
+	static const struct {
+		int entry; /* -1: counts from the start; -2: from the array */
+		uint64_t off;
+		uint8_t with;
+		enum finding_id id;
+		size_t intact;
+	} at[] = {
+		{-1, 0, 'X', JOURNAL_HEADER, 3},	{-1, 208 + 64, 'N', JOURNAL_DATA_HASH, 1},
+		{-1, 208, 9, JOURNAL_OBJECT, 1},	{0, 64, 1, JOURNAL_ENTRY_ITEM, 2},
+		{1, 16, 1, JOURNAL_ORDER, 2},		{1, 0, 0, JOURNAL_OBJECT, 2},
+		{-2, 24 + 8, 3, JOURNAL_ARRAY_ITEM, 3}, {-1, 0x98, 9, JOURNAL_COUNT, 3},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(at) / sizeof(*at); i++) {
+		struct build b = make();
+		uint64_t from = at[i].entry == -1   ? 0
+				: at[i].entry == -2 ? b.array
+						    : b.at[at[i].entry];
+
+		b.img->buf[from + at[i].off] = at[i].with;
+		image_check(b.img, &journal_ops);
+		assert_finding(b.img, at[i].id, ANYWHERE);
+		read_events(b.img->top, NULL);
+		if (ev.intact != at[i].intact)
+			fail_msg("case %zu: %zu intact", i, ev.intact);
+		image_free(b.img);
+	}
+}
+
+static void a_journal_cut_anywhere_keeps_its_start(void **state)
+{
+	struct build b = make();
+
+	(void)state;
+	for (size_t len = b.end; len > 208; len -= 8) {
+		image_resize(b.img, len);
+		image_check(b.img, &journal_ops);
+		assert_finding(b.img, JOURNAL_TRUNCATED, 0x60);
+		read_events(b.img->top, NULL);
+		for (size_t i = 0; i < 3; i++)
+			if (b.at[i] + 64 + 16 * 3 <= len)
+				assert_true(ev.intact > i);
+	}
+	image_free(b.img);
+}
+
+static void flipped_bytes_never_trap_nor_invent(void **state)
+{
+	struct build b = make();
+
+	(void)state;
+	for (size_t off = 0; off < b.end; off++)
+		for (unsigned bit = 0; bit < 8; bit += 7) {
+			b.img->buf[off] ^= (uint8_t)(1 << bit);
+			image_check(b.img, &journal_ops);
+			if (!b.img->err) {
+				read_events(b.img->top, NULL);
+				assert_true(ev.n <= 3);
+			}
+			b.img->buf[off] ^= (uint8_t)(1 << bit);
+		}
+	image_free(b.img);
+}
+
+static void other_states_and_features(void **state)
+{
+	struct build b = make();
+
+	(void)state;
+	b.img->buf[16] = 1;
+	image_check(b.img, &journal_ops);
+	assert_finding(b.img, JOURNAL_ONLINE, 16);
+	assert_clean(b.img);
+	b.img->buf[12] |= 0x80;
+	image_check(b.img, &journal_ops);
+	assert_finding(b.img, JOURNAL_FEATURE, 12);
+	image_free(b.img);
+}
+
+static struct image *real(const char *name)
+{
+	const char *path = corpus_file(name);
+
+	return path ? image_stack(path, NULL) : NULL;
+}
+
+static struct layer *journal_in(struct image *img)
+{
+	struct layer *l = img->top;
+
+	while (l && l->ops != &journal_ops)
+		l = l->child;
+	return l;
+}
+
+/* journalctl 252: --verify passes the first two; entries as journalctl -o json counts them. */
+static void real_journals_are_read_as_journalctl_reads_them(void **state)
+{
+	static const struct {
+		const char *name;
+		size_t entries;
+		bool sound;
+	} j[] = {
+		{"journal/systemd-no-rtc-system.journal.zst", 1922, true},
+		{"journal/systemd-no-rtc-system@0005ebbfd4346b9f-43185b46162d9fa5.journal_tilde.zst",
+		 2736, true},
+		{"journal/systemd-no-rtc-user-1000.journal.zst", 296, false},
+		{"journal/systemd-no-rtc-user-1000@0005ebbfe89faec4-a5e890e7b00bedd1.journal_tilde.zst",
+		 817, false},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(j) / sizeof(*j); i++) {
+		struct image *img = real(j[i].name);
+
+		if (!img)
+			skip();
+		read_events(journal_in(img), NULL);
+		if (j[i].sound) {
+			assert_clean(img);
+			assert_int_equal(ev.n, j[i].entries);
+			assert_int_equal(ev.intact, j[i].entries);
+		} else {
+			assert_true(image_worse(img, DAMAGE));
+			assert_true(ev.n >= j[i].entries);
+			assert_true(ev.intact + 2 > j[i].entries);
+		}
+		image_free(img);
+	}
+	corpus_file(NULL);
+}
+
+/* What each entry of the sound journal rests on: its own object, its fields' objects. */
+struct rests {
+	uint64_t id, off[64], len[64];
+	size_t n;
+};
+
+static size_t rests_of(struct layer *l, struct rests *r, size_t max)
+{
+	static struct journal_items it;
+	struct journal *j = journal_of(l);
+	struct journal_object o, d;
+	struct journal_entry e;
+	uint64_t off = j->start, skipped;
+	size_t n = 0;
+
+	for (; !journal_next(j, &off, &o, &skipped); off += (le64(o.size) + 7) / 8 * 8) {
+		if (o.type != JOURNAL_ENTRY)
+			continue;
+		assert_true(n < max);
+		assert_int_equal(journal_items(j, off, &o, &e, &it, NULL), 0);
+		assert_true(it.n < 64);
+		r[n] = (struct rests){.id = le64(e.seqnum), .n = it.n + 1};
+		r[n].off[0] = off;
+		r[n].len[0] = le64(o.size);
+		for (size_t i = 0; i < it.n; i++) {
+			assert_int_equal(journal_read(j, it.off[i], &d, sizeof(d), NULL), 0);
+			r[n].off[i + 1] = it.off[i];
+			r[n].len[i + 1] = le64(d.size);
+		}
+		n++;
+	}
+	return n;
+}
+
+static bool rests_on(const struct rests *r, uint64_t off, uint64_t len)
+{
+	for (size_t i = 0; i < r->n; i++)
+		if (r->off[i] < off + len && off < r->off[i] + r->len[i])
+			return true;
+	return false;
+}
+
+/* Sectors of a real journal are zeroed: exactly the entries that rest on them are not intact. */
+static void zeroed_sectors_cost_only_what_they_held(void **state)
+{
+	const char *path = corpus_file("journal/systemd-no-rtc-system.journal.zst");
+	static struct rests rests[4096];
+	struct image *img;
+	size_t n;
+
+	(void)state;
+	if (!path)
+		skip();
+	img = image_file(path);
+	image_check(img, &journal_ops);
+	n = rests_of(img->top, rests, 4096);
+	assert_int_equal(n, 1922);
+	for (unsigned seed = 1; seed <= 20; seed++) {
+		uint8_t saved[8][512];
+		size_t sector[8], got = 0;
+
+		srand(seed);
+		for (size_t k = 0; k < 8; k++) {
+			sector[k] = 1 + (size_t)rand() % (img->len / 512 - 1);
+			memcpy(saved[k], img->buf + sector[k] * 512, 512);
+			memset(img->buf + sector[k] * 512, 0, 512);
+		}
+		image_open(img, &journal_ops);
+		read_events(img->top, NULL);
+		for (size_t i = 0; i < n; i++) {
+			bool hit = false, intact = false;
+
+			for (size_t k = 0; k < 8; k++)
+				hit |= rests_on(&rests[i], sector[k] * 512, 512);
+			for (; got < ev.n && ev.id[got] <= rests[i].id; got++)
+				intact |= ev.id[got] == rests[i].id && ev.state[got] == LOG_INTACT;
+			/* What is zeroed may have been zero before: a hit entry may be intact. */
+			if (!hit && !intact)
+				fail_msg("seed %u: entry %" PRIu64 " is not intact", seed,
+					 rests[i].id);
+		}
+		for (size_t k = 8; k-- > 0;)
+			memcpy(img->buf + sector[k] * 512, saved[k], 512);
+	}
+	image_free(img);
+	corpus_file(NULL);
+}
+
+static void fuzzed_journals_are_survived(void **state)
+{
+	const char *corpus = getenv("CORPUS");
+	char dir[300], name[600];
+	struct dirent *e;
+	size_t n = 0;
+	DIR *d;
+
+	(void)state;
+	snprintf(dir, sizeof(dir), "%s/journal", corpus ? corpus : "");
+	d = corpus && *corpus ? opendir(dir) : NULL;
+	if (!d)
+		skip();
+	while ((e = readdir(d))) {
+		struct image *img;
+
+		if (!strstr(e->d_name, "afl"))
+			continue;
+		snprintf(name, sizeof(name), "journal/%s", e->d_name);
+		img = real(name);
+		assert_non_null(img);
+		if (journal_in(img) && !journal_in(img)->state)
+			read_events(journal_in(img), NULL);
+		image_free(img);
+		n++;
+	}
+	closedir(d);
+	corpus_file(NULL);
+	assert_true(n > 200);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(hashes_are_what_others_compute),
+		cmocka_unit_test(entries_become_events),
+		cmocka_unit_test(each_fault_is_named_and_costs_only_itself),
+		cmocka_unit_test(a_journal_cut_anywhere_keeps_its_start),
+		cmocka_unit_test(flipped_bytes_never_trap_nor_invent),
+		cmocka_unit_test(other_states_and_features),
+		cmocka_unit_test(real_journals_are_read_as_journalctl_reads_them),
+		cmocka_unit_test(zeroed_sectors_cost_only_what_they_held),
+		cmocka_unit_test(fuzzed_journals_are_survived),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
