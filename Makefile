@@ -136,9 +136,14 @@ $B/fixtures/mkbitlocker: $B/obj/fixtures/bitlocker/mkbitlocker.o \
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
 
+# What a library can do by itself, for tests/bench/crypto.sh
+$B/fixtures/cryptobench: $B/obj/tests/bench/cryptobench.o $B/libvdiskck.a
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
+
 fixtures: $(FIXTURES)
 
--include $B/obj/fixtures/bitlocker/mkbitlocker.d
+-include $B/obj/fixtures/bitlocker/mkbitlocker.d $B/obj/tests/bench/cryptobench.d
 
 tests: $(TESTS) $(FIXTURES) $B/eio_shim.so
 
@@ -172,7 +177,7 @@ uninstall:
 	for page in $(MAN); do \
 		rm -f $(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/$${page##*/}; done
 
-bench: all
+bench: all $B/fixtures/mkbitlocker $B/fixtures/cryptobench
 	@tests/deps.sh bench
 	tests/bench/run.sh $B
 

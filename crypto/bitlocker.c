@@ -844,7 +844,7 @@ static void bitlocker_info(struct layer *l, struct json *to)
 	struct fve_datum d;
 
 	js_str(to, "cipher", fve_method_name(b->method));
-	js_str(to, "state", state_name(b->state));
+	js_str(to, "volume_state", state_name(b->state));
 	js_bool(to, "locked", !b->open);
 	js_str(to, "volume_id", guid_text_le(ds->id, text));
 	js_str(to, "created", filetime_text(le64(ds->created), time));
