@@ -137,9 +137,9 @@ $B/fixtures/mkbitlocker: $B/obj/fixtures/bitlocker/mkbitlocker.o \
 	$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
 
 # What a library can do by itself, for tests/bench/crypto.sh
-$B/fixtures/cryptobench: $B/obj/tests/bench/cryptobench.o $B/libvdiskck.a
+$B/fixtures/cryptobench: $B/obj/tests/bench/cryptobench.o $(TLIB_OBJ) $B/libvdiskck.a
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
+	$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ -lcmocka $(LIBS)
 
 fixtures: $(FIXTURES)
 

@@ -11,7 +11,7 @@ tests="libcmocka-dev bats clang libclang-rt-14-dev mandoc jq xz-utils zstd bzip2
 libvhdi-utils gddrescue fdisk gdisk parted ntfs-3g dosfstools e2fsprogs git dislocker
 libbde-utils cryptsetup-bin"
 lint="clang-format cppcheck shellcheck"
-bench="time"
+bench="time nbdkit libnbd-bin"
 
 wanted="$build $tests"
 for group in "$@"; do

@@ -56,6 +56,9 @@ for sector in 512 4096; do
 done
 [ -e luks1-512 ] || make_luks 1 512 $((2 << 20))
 for method in xts128 xts256 elephant128 cbc256; do [ -e bitlocker-$method ] || make_bitlocker $method; done
+for hash in crc32c sha256; do
+	[ -e tags-$hash ] || { "$bound" tags $hash "$size" tags.part && mv tags.part tags-$hash; }
+done
 [ -e bitlocker-small ] || { # for opening: nothing but the KDF
 	mke2fs -q -F -t ext4 small 4M
 	"$build/fixtures/mkbitlocker" --password $pass small bitlocker-small >/dev/null
@@ -112,6 +115,11 @@ for sector in 512 4096; do
 done
 compare "BitLocker AES-256-XTS: pread + libgcrypt" 0.85 "$(export_of bitlocker-xts256 bitlocker)" \
 	"$bound xts bitlocker-xts256 0 512"
+for hash in crc32c sha256; do
+	cat tags-$hash >/dev/null
+	compare "dm-integrity $hash, all tags verified: pread + $hash" 0.85 \
+		"$vdiskck check -q --data tags-$hash" "$bound hash $hash tags-$hash 4096"
+done
 if peer dislocker-file; then
 	compare "BitLocker AES-128-XTS: dislocker-file" 12 "$(export_of bitlocker-xts128 bitlocker)" \
 		"$(dislocker bitlocker-xts128)"

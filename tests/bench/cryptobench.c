@@ -4,6 +4,7 @@
  *
  *	cryptobench xts FILE OFFSET SECTOR	decrypt to nowhere with AES-256-XTS of libgcrypt
  *	cryptobench hash NAME FILE BLOCK	hash each block: crc32c, or a hash of libgcrypt
+ *	cryptobench tags NAME MIB FILE		a dm-integrity device, with a tag for each block of 4096
  *	cryptobench encrypt KEY-FILE SECTOR PLAIN DEVICE OFFSET
  *						the data of a LUKS2 device whose header is there
  *
@@ -22,6 +23,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "tests/lib/integrity_build.h"
 #include "vdiskck/core/sum.h"
 
 enum { PIECE = 1 << 20, KEY = 64 };
@@ -155,6 +157,21 @@ static int encrypt(const char *keyfile, size_t sector, const char *plain, const 
 	return 0;
 }
 
+static int tags(const char *name, uint64_t mib, const char *file)
+{
+	struct integrity_spec s = {.log2_block = 3,
+				   .log2_interleave = 15,
+				   .sections = 8,
+				   .sectors = mib << 11,
+				   .hash = strcmp(name, "crc32c") ? 3 : 0,
+				   .tag = strcmp(name, "crc32c") ? 32 : 4};
+	struct integrity_image b = integrity_build(&s);
+
+	image_write(b.img, file);
+	integrity_build_free(&b);
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	gcry_check_version(NULL);
@@ -165,6 +182,8 @@ int main(int argc, char **argv)
 	if (argc == 5 && !strcmp(argv[1], "hash"))
 		return measure(argv[3], 0, strtoul(argv[4], NULL, 0),
 			       strcmp(argv[2], "crc32c") ? gcry_md_map_name(argv[2]) : -1);
+	if (argc == 5 && !strcmp(argv[1], "tags"))
+		return tags(argv[2], strtoull(argv[3], NULL, 0), argv[4]);
 	if (argc == 7 && !strcmp(argv[1], "encrypt"))
 		return encrypt(argv[2], strtoul(argv[3], NULL, 0), argv[4], argv[5],
 			       strtoull(argv[6], NULL, 0));

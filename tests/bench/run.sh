@@ -114,7 +114,7 @@ compare "qcow2, zlib clusters" "2.5x" zlib.qcow2 qcow2
 compare "qcow2, zstd clusters" "2.5x" zstd.qcow2 qcow2
 echo "times faster than qemu-img convert -n to null-co; cpu time: than -m 8 -W in user + system, which"
 echo "other load does not change; dd: reading the file, as a part of our time"
-[ "${2:-}" = reads ] || for more in tests/bench/*_check.sh; do
+[ "${2:-}" = reads ] || for more in tests/bench/*_check.sh tests/bench/crypto.sh; do
 	[ -x "$more" ] || continue
 	echo
 	RUNS=$runs "$more" "$1"
