@@ -26,6 +26,7 @@ extern const struct layer_ops regf_ops;
 extern const struct layer_ops fat_ops;
 extern const struct layer_ops journal_ops;
 extern const struct layer_ops mbr_ops, gpt_ops, scan_ops;
+extern const struct layer_ops ext4_ops;
 
 /* driver_find() - a driver of any of these kinds by name, or NULL */
 const struct layer_ops *driver_find(const char *name);

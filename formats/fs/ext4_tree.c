@@ -1,0 +1,437 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * All names at once. The inode tables are read for directories, these in the order of their
+ * blocks; what is kept is one small record for each name, sorted by the inode it leads to. So
+ * the tables, read once more, meet their names in order, and nothing is read twice or by chance.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "formats/fs/ext4_fs.h"
+
+enum {
+	DEPTH_MAX = 1024,      /* folders in one another */
+	GAP_MAX = 64 << 10,    /* read over rather than started again behind */
+	NAMES_MAX = INT32_MAX, /* bytes of names */
+};
+
+static const char orphans[] = "/$orphans";
+
+/* Blocks of a directory. */
+struct dir_run {
+	uint64_t block;
+	uint32_t len, dir;
+};
+
+struct build {
+	struct ext4_tree *t;
+	struct dir_run *runs;
+	size_t n, cap;
+	uint32_t dir;	 /* the one whose blocks are collected */
+	uint64_t budget; /* of the blocks of all trees */
+	uint64_t blocks; /* of directories that may still be taken */
+	bool deleted;
+};
+
+/* Room for one more: doubled, so that the work stays linear. */
+static int grow(void **v, size_t *cap, size_t n, size_t size)
+{
+	size_t more = *cap ? *cap * 2 : 256;
+	void *p;
+
+	if (n < *cap)
+		return 0;
+	p = more <= SIZE_MAX / size ? realloc(*v, more * size) : NULL;
+	if (!p)
+		return -ENOMEM;
+	*v = p;
+	*cap = more;
+	return 0;
+}
+
+static int put_bytes(struct ext4_tree *t, const char *name, unsigned len, uint32_t *at)
+{
+	if (t->names_cap - t->names_len < len + 1u) {
+		size_t cap = t->names_cap ? t->names_cap * 2 : 64 << 10;
+		char *p = cap <= NAMES_MAX ? realloc(t->names, cap) : NULL;
+
+		if (!p)
+			return -ENOMEM;
+		t->names = p;
+		t->names_cap = cap;
+	}
+	*at = (uint32_t)t->names_len;
+	t->names[t->names_len++] = (char)len;
+	memcpy(t->names + t->names_len, name, len);
+	t->names_len += len;
+	return 0;
+}
+
+static int add_link(void *arg, const struct ext4_name *n)
+{
+	struct build *b = arg;
+	struct ext4_tree *t = b->t;
+	struct ext4_link l = {
+		.ino = n->ino, .dir = n->dir, .type = (uint8_t)n->type, .deleted = n->deleted};
+	int r;
+
+	if ((n->len == 1 && n->name[0] == '.') ||
+	    (n->len == 2 && n->name[0] == '.' && n->name[1] == '.'))
+		return 0;
+	r = grow((void **)&t->v, &t->cap, t->n, sizeof(*t->v));
+	if (!r)
+		r = put_bytes(t, n->name, n->len, &l.name);
+	if (!r)
+		t->v[t->n++] = l;
+	return r;
+}
+
+static int add_run(void *arg, const struct ext4_run *run)
+{
+	struct build *b = arg;
+	struct ext4 *fs = b->t->fs;
+	uint64_t len = run->len;
+	int r;
+
+	if (run->kind != EXT4_RUN_DATA || !ext4_block_ok(fs, run->block))
+		return 0;
+	if (len > fs->blocks - run->block)
+		len = fs->blocks - run->block;
+	/* Directories that share their blocks are damaged; they don't make us read for ever. */
+	if (len > b->blocks)
+		len = b->blocks;
+	b->blocks -= len;
+	if (!len)
+		return 0;
+	r = grow((void **)&b->runs, &b->cap, b->n, sizeof(*b->runs));
+	if (!r)
+		b->runs[b->n++] = (struct dir_run){run->block, (uint32_t)len, b->dir};
+	return r;
+}
+
+static int find_dir(void *arg, const struct ext4_inode *i)
+{
+	struct build *b = arg;
+	struct ext4_tree *t = b->t;
+	int r;
+
+	if (!ext4_is(i, EXT4_S_DIR) || i->lost)
+		return 0;
+	/* A deleted one has no blocks any more, but for what ext2 leaves. */
+	if (!ext4_inode_in_use(i) && !b->deleted)
+		return 0;
+	if (ext4_inode_in_use(i)) {
+		r = grow((void **)&t->dirs, &t->dirs_cap, t->n_dirs, sizeof(*t->dirs));
+		if (r)
+			return r;
+		t->dirs[t->n_dirs++] = i->ino;
+	}
+	if (!ext4_inode_in_use(i))
+		return 0;
+	b->dir = i->ino;
+	if (i->flags & EXT4_F_INLINE_DATA)
+		return ext4_dir_inline(t->fs, i, b->deleted, add_link, b);
+	return ext4_map(t->fs, i, &b->budget, add_run, b);
+}
+
+static int by_block(const void *a, const void *b)
+{
+	const struct dir_run *x = a, *y = b;
+
+	return x->block < y->block ? -1 : x->block > y->block;
+}
+
+/* The blocks of runs [from, to), which lie near each other, read at once. */
+static int read_group(struct build *b, size_t from, size_t to, uint8_t *buf)
+{
+	struct ext4_tree *t = b->t;
+	struct ext4 *fs = t->fs;
+	uint64_t first = b->runs[from].block;
+	uint64_t n = b->runs[to - 1].block + b->runs[to - 1].len - first;
+	int r = ext4_read(fs, first, n, buf, &t->lost);
+
+	for (size_t k = from; k < to && !r; k++)
+		for (uint32_t i = 0; i < b->runs[k].len && !r; i++) {
+			uint64_t block = b->runs[k].block + i;
+
+			r = ext4_dir_block(
+				fs, b->runs[k].dir, buf + ((block - first) << fs->block_bits),
+				fs->block_size, block << fs->block_bits, b->deleted, add_link, b);
+		}
+	return r;
+}
+
+/* No run longer than a piece. */
+static int split_long(struct build *b, uint32_t max)
+{
+	size_t n = b->n;
+	int r = 0;
+
+	for (size_t k = 0; k < n && !r; k++)
+		while (!r && b->runs[k].len > max) {
+			struct dir_run head = b->runs[k];
+
+			head.len = max;
+			b->runs[k].block += max;
+			b->runs[k].len -= max;
+			r = grow((void **)&b->runs, &b->cap, b->n, sizeof(*b->runs));
+			if (!r)
+				b->runs[b->n++] = head;
+		}
+	return r;
+}
+
+static int read_dirs(struct build *b)
+{
+	struct ext4 *fs = b->t->fs;
+	uint32_t max = EXT4_PIECE >> fs->block_bits, gap = GAP_MAX >> fs->block_bits;
+	uint8_t *buf = malloc(EXT4_PIECE);
+	int r = buf ? split_long(b, max) : -ENOMEM;
+	size_t to;
+
+	if (!r)
+		qsort(b->runs, b->n, sizeof(*b->runs), by_block);
+	for (size_t from = 0; from < b->n && !r; from = to) {
+		uint64_t end = b->runs[from].block + b->runs[from].len;
+
+		for (to = from + 1; to < b->n; to++) {
+			uint64_t next = b->runs[to].block + b->runs[to].len;
+
+			if (b->runs[to].block > end + gap || next < end ||
+			    next - b->runs[from].block > max)
+				break;
+			end = next;
+		}
+		if (session_stopped(fs->l->s))
+			r = -EINTR;
+		else
+			r = read_group(b, from, to, buf);
+	}
+	free(buf);
+	return r;
+}
+
+/* By inode, in the order found among equals: a radix sort, for there may be millions. */
+static int sort_links(struct ext4_tree *t)
+{
+	struct ext4_link *from = t->v, *to = malloc((t->n + 1) * sizeof(*to));
+
+	if (!to)
+		return -ENOMEM;
+	for (unsigned shift = 0; shift < 32; shift += 11) {
+		size_t at[2048] = {0}, sum = 0;
+		struct ext4_link *swap = from;
+
+		if (shift && !(t->fs->inodes >> shift))
+			break;
+		for (size_t i = 0; i < t->n; i++)
+			at[from[i].ino >> shift & 2047]++;
+		for (size_t k = 0; k < 2048; k++) {
+			size_t c = at[k];
+
+			at[k] = sum;
+			sum += c;
+		}
+		for (size_t i = 0; i < t->n; i++)
+			to[at[from[i].ino >> shift & 2047]++] = from[i];
+		from = to;
+		to = swap;
+	}
+	t->v = from;
+	t->cap = t->n;
+	free(to);
+	return 0;
+}
+
+/* Numbers that no inode has: they would not be sorted. */
+static void drop_impossible(struct ext4_tree *t)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < t->n; i++)
+		if (t->v[i].ino <= t->fs->inodes)
+			t->v[n++] = t->v[i];
+	t->n = n;
+}
+
+int ext4_tree_build(struct ext4 *fs, bool deleted, struct ext4_tree *t)
+{
+	struct build b = {
+		.t = t, .budget = fs->blocks, .blocks = fs->blocks * 2, .deleted = deleted};
+	int r;
+
+	*t = (struct ext4_tree){.fs = fs};
+	t->path = malloc(EXT4_PATH);
+	t->last = malloc(EXT4_PATH);
+	r = t->path && t->last ? ext4_table_scan(fs, false, find_dir, &b) : -ENOMEM;
+	if (!r)
+		r = read_dirs(&b);
+	if (!r) {
+		drop_impossible(t);
+		ranges_sort(&t->lost);
+		r = sort_links(t);
+	}
+	free(b.runs);
+	if (r)
+		ext4_tree_free(t);
+	return r;
+}
+
+void ext4_tree_free(struct ext4_tree *t)
+{
+	free(t->v);
+	free(t->names);
+	free(t->dirs);
+	free(t->path);
+	free(t->last);
+	ranges_free(&t->lost);
+	*t = (struct ext4_tree){0};
+}
+
+const struct ext4_link *ext4_tree_links(const struct ext4_tree *t, uint32_t ino, size_t *n)
+{
+	size_t lo = 0, hi = t->n, end;
+
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+
+		if (t->v[mid].ino < ino)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	for (end = lo; end < t->n && t->v[end].ino == ino; end++)
+		;
+	*n = end - lo;
+	return t->v + lo;
+}
+
+static bool is_dir(const struct ext4_tree *t, uint32_t ino)
+{
+	size_t lo = 0, hi = t->n_dirs;
+
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+
+		if (t->dirs[mid] < ino)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo < t->n_dirs && t->dirs[lo] == ino;
+}
+
+/* "/" and the name in front of what stands at @at; cut where there is no room for more. */
+static size_t prepend(const struct ext4_tree *t, const struct ext4_link *l, char *buf, size_t at)
+{
+	char name[3 * EXT4_NAME_MAX + 1];
+	size_t n =
+		fs_name_put(t->names + l->name + 1, (uint8_t)t->names[l->name], name, sizeof(name));
+
+	if (at < n + 1)
+		return at;
+	memcpy(buf + at - n, name, n);
+	buf[at - n - 1] = '/';
+	return at - n - 1;
+}
+
+static const struct ext4_link *dir_link(const struct ext4_tree *t, uint32_t ino)
+{
+	size_t n;
+	const struct ext4_link *l = ext4_tree_links(t, ino, &n);
+
+	for (size_t k = 0; k < n; k++)
+		if (!l[k].deleted)
+			return &l[k];
+	return NULL;
+}
+
+/* Make t->last the path of folder @ino: empty for the root. */
+static void dir_path(struct ext4_tree *t, uint32_t ino)
+{
+	/* Room for "/$orphans/4294967295" in front. */
+	const size_t room = sizeof(orphans) + 12;
+	char *buf = t->last;
+	size_t at = EXT4_PATH - EXT4_NAME_MAX * 3 - 2, end = at, n;
+	uint32_t d = ino;
+	char head[32];
+
+	t->last_sure = FS_SURE;
+	for (unsigned depth = 0; d != EXT4_INO_ROOT; depth++) {
+		const struct ext4_link *l = depth < DEPTH_MAX ? dir_link(t, d) : NULL;
+		size_t to = l ? prepend(t, l, buf, at) : at;
+
+		/* No name, a circle, or a folder whose inode is no folder (any more). */
+		if (!l || to == at || to < room || l->dir == d || !is_dir(t, d)) {
+			n = (size_t)snprintf(head, sizeof(head), "%s/%u", orphans, d);
+			at -= n;
+			memcpy(buf + at, head, n);
+			t->last_sure = FS_GONE;
+			break;
+		}
+		at = to;
+		d = l->dir;
+	}
+	t->last_len = end - at;
+	memmove(buf, buf + at, t->last_len);
+	t->last_dir = ino;
+}
+
+const char *ext4_tree_path(struct ext4_tree *t, const struct ext4_link *link, uint32_t ino,
+			   enum fs_sure *sure)
+{
+	*sure = FS_SURE;
+	if (!link && ino == EXT4_INO_ROOT)
+		return "/";
+	if (!link) {
+		const char *name = ext4_system_name(t->fs, ino);
+
+		if (name)
+			return name;
+		*sure = FS_GONE;
+		snprintf(t->path, EXT4_PATH, "%s/%u", orphans, ino);
+		return t->path;
+	}
+	if (t->last_dir != link->dir)
+		dir_path(t, link->dir);
+	*sure = t->last_sure;
+	memcpy(t->path, t->last, t->last_len);
+	t->path[t->last_len] = '/';
+	fs_name_put(t->names + link->name + 1, (uint8_t)t->names[link->name],
+		    t->path + t->last_len + 1, EXT4_PATH - t->last_len - 1);
+	return t->path;
+}
+
+const char *ext4_system_name(const struct ext4 *fs, uint32_t ino)
+{
+	const struct ext4_super *sb = &fs->sb;
+
+	if (!ino)
+		return NULL;
+	if (EXT4_HAS(fs, compat, EXT4_C_JOURNAL) && ino == le32(sb->journal_ino))
+		return "/$journal";
+	if (EXT4_HAS(fs, compat, EXT4_C_ORPHAN_FILE) && ino == le32(sb->orphan_file_ino))
+		return "/$orphan_file";
+	if (EXT4_HAS(fs, ro, EXT4_R_QUOTA)) {
+		if (ino == le32(sb->usr_quota_ino))
+			return "/$quota.user";
+		if (ino == le32(sb->grp_quota_ino))
+			return "/$quota.group";
+		if (EXT4_HAS(fs, ro, EXT4_R_PROJECT) && ino == le32(sb->prj_quota_ino))
+			return "/$quota.project";
+	}
+	switch (ino) {
+	case EXT4_INO_BAD: return "/$bad_blocks";
+	case EXT4_INO_USER_QUOTA: return "/$quota.user";
+	case EXT4_INO_GROUP_QUOTA: return "/$quota.group";
+	case EXT4_INO_BOOT: return "/$boot_loader";
+	case EXT4_INO_UNDELETE: return "/$undelete";
+	case EXT4_INO_RESIZE: return "/$resize";
+	case EXT4_INO_JOURNAL: return "/$journal";
+	case EXT4_INO_EXCLUDE: return "/$exclude";
+	case EXT4_INO_REPLICA: return "/$replica";
+	}
+	return NULL;
+}
