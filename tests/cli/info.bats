@@ -51,13 +51,15 @@ load common
 }
 
 @test "volumes and bare file systems that no driver reads are named" {
-	truncate -s 8M a.img
-	mke2fs -q -t ext4 a.img
+	truncate -s 64M a.img
+	printf 'XFSB\0\0\20\0\0\0\0\0\0\0\20\0' | dd of=a.img conv=notrunc status=none
+	printf '\0\0\20\0\0\0\0\1' | dd of=a.img bs=1 seek=84 conv=notrunc status=none
+	printf '\2\0' | dd of=a.img bs=1 seek=102 conv=notrunc status=none
 	run_vdiskck info --json a.img
-	expect_json 'any(.layer == "raw" and .content == "ext4")'
+	expect_json 'any(.layer == "raw" and .content == "xfs")'
 	run_vdiskck check --json a.img
 	expect_status 3
-	expect_json 'any(.id == "layer-unknown" and (.message | test("ext4")))'
+	expect_json 'any(.id == "layer-unknown" and (.message | test("xfs")))'
 	run_vdiskck locate a.img --at raw:64k
-	expect_text 'in ext4, which this version does not look into'
+	expect_text 'in xfs, which this version does not look into'
 }

@@ -6,17 +6,17 @@
 #include "formats/stack.h"
 #include "tests/lib/disk_build.h"
 
-enum { DISK = 16 << 20, NTFS_AT = 1 << 20, NTFS_LEN = 4096 * 512, EXT_AT = 8 << 20 };
+enum { DISK = 16 << 20, NTFS_AT = 1 << 20, NTFS_LEN = 4096 * 512, XFS_AT = 8 << 20 };
 
-/* A GPT with two volumes: NTFS at 1 MiB (2 MiB long), ext4 at 8 MiB (4 MiB). */
+/* A GPT with two volumes: NTFS at 1 MiB (2 MiB long), xfs at 8 MiB (4 MiB). */
 static struct image *disk(void)
 {
-	static const struct slot slots[] = {{NTFS_AT / 512, 4096, 0}, {EXT_AT / 512, 8192, 0}};
+	static const struct slot slots[] = {{NTFS_AT / 512, 4096, 0}, {XFS_AT / 512, 8192, 0}};
 	struct image *img = image_new(DISK);
 
 	disk_gpt(img, 512, slots, 2);
 	disk_ntfs(img, NTFS_AT, 4095, true);
-	disk_ext4(img, EXT_AT, 1024);
+	disk_xfs(img, XFS_AT, 1024);
 	return img;
 }
 
@@ -76,7 +76,7 @@ static void volumes_of_a_lost_table_become_layers(void **state)
 	assert_string_equal(img->top->name, "scan");
 	assert_finding(img, PART_TABLE_LOST, 0);
 	assert_finding(img, PART_FOUND, NTFS_AT);
-	assert_finding(img, PART_FOUND, EXT_AT);
+	assert_finding(img, PART_FOUND, XFS_AT);
 	assert_int_equal(image_seen(img, PART_FOUND, ANYWHERE), 2);
 	ntfs = find(img->top, "found2048s");
 	ext = find(img->top, "found16384s");
@@ -85,7 +85,7 @@ static void volumes_of_a_lost_table_become_layers(void **state)
 	assert_int_equal(ntfs->size, NTFS_LEN);
 	assert_int_equal(ext->size, 4 << 20);
 	assert_int_equal(layer_map(ext, 5, &run), 0);
-	assert_int_equal(run.at, EXT_AT + 5);
+	assert_int_equal(run.at, XFS_AT + 5);
 	assert_ptr_equal(stack_find(img->source, "raw/scan/found16384s"), ext);
 	image_free(img);
 }
@@ -126,9 +126,9 @@ static void a_volume_that_reaches_behind_the_disk_is_lost_there(void **state)
 	struct image *img = image_new(DISK);
 
 	(void)state;
-	disk_ext4(img, EXT_AT, 4096); /* 16 MiB; 8 are there */
+	disk_xfs(img, XFS_AT, 4096); /* 16 MiB; 8 are there */
 	discover(img, false, false);
-	assert_finding(img, PART_PAST_END, EXT_AT);
+	assert_finding(img, PART_PAST_END, XFS_AT);
 	img->top = find(img->top, "found16384s");
 	assert_non_null(img->top);
 	assert_readable(img, 0, 8 << 20);
@@ -142,7 +142,7 @@ static void an_empty_table_is_looked_behind(void **state)
 
 	(void)state;
 	disk_mbr(img, NULL, 0);
-	disk_ext4(img, EXT_AT, 1024);
+	disk_xfs(img, XFS_AT, 1024);
 	discover(img, false, false);
 	assert_string_equal(img->top->name, "mbr");
 	assert_finding(img, PART_TABLE_EMPTY, 0);
@@ -159,7 +159,7 @@ static void a_stale_volume_in_a_gap_is_only_information(void **state)
 	struct layer *l;
 
 	(void)state;
-	disk_ext4(img, 4 << 20, 4096); /* states 16 MiB, over p2: there are 4 MiB of gap */
+	disk_xfs(img, 4 << 20, 4096); /* states 16 MiB, over p2: there are 4 MiB of gap */
 	discover(img, false, false);
 	assert_string_equal(img->top->name, "gpt");
 	assert_finding(img, PART_FOUND, 4 << 20);
@@ -213,7 +213,7 @@ static void a_volume_inside_something_unknown_is_no_lost_table(void **state)
 
 	(void)state;
 	memset(img->buf, 0x77, 1 << 20);
-	disk_ext4(img, 3333 * 512, 512);
+	disk_xfs(img, 3333 * 512, 512);
 	discover(img, false, false);
 	assert_finding(img, PART_FOUND, 3333 * 512);
 	assert_clean(img);
@@ -268,7 +268,7 @@ static void any_truncation_and_flip_is_survived(void **state)
 		discover(img, false, false);
 		img->buf[at] ^= 0xff;
 	}
-	for (uint64_t at = EXT_AT + 1024; at < EXT_AT + 1024 + 256; at += 3) {
+	for (uint64_t at = XFS_AT; at < XFS_AT + 256; at += 3) {
 		img->buf[at] ^= 0xff;
 		discover(img, false, false);
 		img->buf[at] ^= 0xff;

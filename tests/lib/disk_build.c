@@ -110,19 +110,16 @@ void disk_ntfs(struct image *img, uint64_t at, uint64_t sectors, bool backup)
 	image_poke(img, at + mft * 8 * 512, "FILE", 4);
 }
 
-void disk_ext4(struct image *img, uint64_t at, uint32_t blocks)
+void disk_xfs(struct image *img, uint64_t at, uint32_t blocks)
 {
-	uint64_t sb = at + 1024;
-
-	image_le32(img, sb, 1024);
-	image_le32(img, sb + 4, blocks);
-	image_le32(img, sb + 24, 2);
-	image_le32(img, sb + 32, 32768);
-	image_le32(img, sb + 40, 1024);
-	image_poke(img, sb + 56, "\x53\xef", 2);
-	image_le32(img, sb + 76, 1);
-	image_le32(img, sb + 96, 0x42); /* extents, filetype */
-	image_poke(img, sb + 120, "root", 4);
+	image_poke(img, at, "XFSB", 4);
+	image_be32(img, at + 4, 4096);
+	image_be64(img, at + 8, blocks);
+	image_poke(img, at + 32, "an id of 16 byte", 16);
+	image_be32(img, at + 84, blocks); /* of the one allocation group */
+	image_be32(img, at + 88, 1);
+	image_poke(img, at + 102, "\x02", 1); /* sectors of 512 bytes */
+	image_poke(img, at + 108, "root", 4);
 }
 
 void disk_fat16(struct image *img, uint64_t at, uint16_t sectors)

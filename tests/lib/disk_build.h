@@ -25,8 +25,8 @@ void disk_gpt(struct image *img, uint32_t sector, const struct slot *slots, int 
 void disk_gpt_seal(struct image *img, uint32_t sector, uint64_t at);
 /* disk_ntfs() - a boot sector at @at with an MFT behind it; @sectors without the backup */
 void disk_ntfs(struct image *img, uint64_t at, uint64_t sectors, bool backup);
-/* disk_ext4() - a superblock of a file system of @blocks blocks of 4 KiB */
-void disk_ext4(struct image *img, uint64_t at, uint32_t blocks);
+/* disk_xfs() - a superblock of a file system of @blocks blocks of 4 KiB */
+void disk_xfs(struct image *img, uint64_t at, uint32_t blocks);
 void disk_fat16(struct image *img, uint64_t at, uint16_t sectors);
 
 /* disk_tool() - run a partitioning tool on the image's bytes; false: it is not installed */
