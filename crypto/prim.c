@@ -131,6 +131,34 @@ static void hash_parts(enum prim_hash h, unsigned flags, gcry_buffer_t *iov, siz
 	gcry_md_hash_buffers(hashes[h].md, flags, out, iov, (int)(at + n));
 }
 
+/* struct prim_digest is never defined: it is libgcrypt's handle under another name. */
+struct prim_digest *prim_digest_open(enum prim_hash h)
+{
+	gcry_md_hd_t md;
+
+	pthread_once(&once, init);
+	return gcry_md_open(&md, hashes[h].md, 0) ? NULL : (struct prim_digest *)md;
+}
+
+void prim_digest_add(struct prim_digest *d, const void *p, size_t len)
+{
+	gcry_md_write((gcry_md_hd_t)d, p, len);
+}
+
+void prim_digest_end(struct prim_digest *d, uint8_t *out)
+{
+	gcry_md_hd_t md = (gcry_md_hd_t)d;
+	int algo = gcry_md_get_algo(md);
+
+	memcpy(out, gcry_md_read(md, 0), gcry_md_get_algo_dlen(algo));
+	gcry_md_reset(md);
+}
+
+void prim_digest_close(struct prim_digest *d)
+{
+	gcry_md_close((gcry_md_hd_t)d);
+}
+
 void prim_hash_parts(enum prim_hash h, const struct prim_part *part, size_t n, uint8_t *out)
 {
 	gcry_buffer_t iov[PARTS_MAX];

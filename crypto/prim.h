@@ -51,6 +51,12 @@ size_t prim_hash_len(enum prim_hash h); /* bytes of a digest */
 void prim_hash(enum prim_hash h, const void *p, size_t len, uint8_t *out);
 /* At most 8 parts. */
 void prim_hash_parts(enum prim_hash h, const struct prim_part *part, size_t n, uint8_t *out);
+/* A message that comes bit by bit. NULL: no memory. prim_digest_end() makes it ready for another. */
+struct prim_digest;
+struct prim_digest *prim_digest_open(enum prim_hash h);
+void prim_digest_add(struct prim_digest *d, const void *p, size_t len);
+void prim_digest_end(struct prim_digest *d, uint8_t *out);
+void prim_digest_close(struct prim_digest *d); /* may be NULL */
 void prim_hmac_parts(enum prim_hash h, const void *key, size_t key_len,
 		     const struct prim_part *part, size_t n, uint8_t *out);
 

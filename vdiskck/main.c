@@ -20,6 +20,8 @@ static const struct command commands[] = {
 	 false},
 	{"cat", CMD_CAT, cmd_cat, "IMAGE FILE", "The bytes of one file, to standard output.",
 	 false},
+	{"extract", CMD_EXTRACT, cmd_extract, "IMAGE FILE... -o DIR",
+	 "Files and trees, deleted and damaged ones too, with a manifest.", false},
 	{"export", CMD_EXPORT, cmd_export, "IMAGE [--at LAYER] -o FILE",
 	 "A layer as raw bytes, with a ddrescue map of what is lost beside it.", false},
 	{"explain", CMD_EXPLAIN, cmd_explain, "[ID...]",

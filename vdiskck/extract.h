@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Extraction: entries are found by one thread, copied into batches, and written by several, each
+ * with its folders open and its buffers at hand, so that many small files cost little more than
+ * the system calls that make them. Large files are read by the engine, one at a time.
+ */
+#ifndef VDISKCK_EXTRACT_H
+#define VDISKCK_EXTRACT_H
+
+#include <pthread.h>
+#include <stdio.h>
+
+#include "vdiskck/filespec.h"
+#include "vdiskck/out_tree.h"
+
+struct prim_digest;
+
+enum { BATCH = 128 };
+
+/* Entries of one file system that wait to be written. */
+struct batch {
+	const struct volume *vol;
+	const char *root; /* folders of the output above theirs */
+	struct fs_entry *e[BATCH];
+	size_t n;
+};
+
+/* A folder whose times are set once nothing is made in it any more. */
+struct folder_time {
+	char *root_path; /* "ROOT" NUL "PATH" */
+	struct timespec t[2];
+};
+
+struct extract {
+	struct run r;
+	struct out_tree tree;
+	FILE *manifest;
+	pthread_mutex_t lock; /* of all that follows; of the manifest, standard output and error */
+	pthread_cond_t wake;
+	pthread_mutex_t big; /* one large file at a time: the engine has threads of its own */
+	struct batch **queue;
+	size_t n_queue, queue_max;
+	bool ended;
+	int err; /* the first that stops all: no space, no memory */
+	struct folder_time *folder;
+	size_t n_folders, folders_cap;
+	uint64_t files, folders, links, bytes; /* written */
+	uint64_t damaged;		       /* files that are not all there, or doubtful */
+	uint64_t left;			       /* entries that could not be written */
+	unsigned told;
+};
+
+/* What one thread works with. */
+struct extract_worker {
+	struct extract *x;
+	struct out_dirs dirs;
+	struct prim_digest *digest;
+	uint8_t *buf; /* SMALL bytes */
+	struct line record, to, map_to;
+	struct line records; /* of a batch */
+};
+
+int extract_worker_init(struct extract_worker *w, struct extract *x);
+void extract_worker_free(struct extract_worker *w);
+/* extract_entry() - write one entry, and its record to w->records; -errno only to stop all */
+int extract_entry(struct extract_worker *w, const struct batch *b, const struct fs_entry *e);
+
+#endif
