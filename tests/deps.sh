@@ -8,7 +8,7 @@ build="gcc make pkg-config libgcrypt20-dev zlib1g-dev libzstd-dev liblzma-dev li
 libdeflate-dev libwim-dev libxxhash-dev libjson-c-dev libsqlite3-dev libnbd-dev libseccomp-dev"
 # clang: fuzz targets. The rest: oracles, and tools that make images.
 tests="libcmocka-dev bats clang libclang-rt-14-dev mandoc jq xz-utils zstd bzip2 python3 qemu-utils
-libvhdi-utils gddrescue fdisk gdisk parted ntfs-3g dosfstools e2fsprogs git dislocker
+libvhdi-utils gddrescue fdisk gdisk parted ntfs-3g dosfstools mtools e2fsprogs git dislocker
 libbde-utils cryptsetup-bin"
 lint="clang-format cppcheck shellcheck"
 bench="time nbdkit libnbd-bin"

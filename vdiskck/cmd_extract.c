@@ -63,7 +63,7 @@ static int on_entry(void *arg, const struct fs_entry *e)
 	if (session_stopped(&f->x->r.s))
 		return -EINTR;
 	if (a->deleted && !e->deleted)
-		return 0;
+		return 0; /* of a tree; without -d, a deleted file that is named is meant */
 	if (!f->b) {
 		f->b = calloc(1, sizeof(*f->b));
 		if (!f->b)
@@ -138,7 +138,6 @@ static int extract_spec(struct extract *x, const struct filespec *fs, const char
 				  .arg = &f};
 	int err;
 
-	/* Whoever names a deleted file or the journal means it. */
 	err = filespec_walk(fs, &w);
 	if (!err)
 		err = flush(&f);

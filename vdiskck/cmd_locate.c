@@ -10,6 +10,7 @@
 #include "vdiskck/core/ddmap.h"
 #include "vdiskck/core/json.h"
 #include "vdiskck/core/text.h"
+#include "vdiskck/filespec.h"
 #include "vdiskck/out_json.h"
 #include "vdiskck/out_text.h"
 
@@ -38,6 +39,14 @@ static struct json *json_location(const struct location *loc)
 		js_put(j, "structure_at", json_place(loc->by->below->path, loc->start, loc->size));
 	}
 	js_str(j, "state", kind_name[loc->kind]);
+	if (loc->file) {
+		js_str(j, "layer", loc->by->path);
+		js_str(j, "path", loc->file->path);
+		if (loc->owner == OWNER_FILE)
+			js_u64(j, "file_offset", loc->file_off);
+		if (loc->file->deleted)
+			js_bool(j, "deleted", true);
+	}
 	if (loc->kind == EXTENT_LOST)
 		js_str(j, "why", finding_name(loc->why));
 	if (loc->packed)
@@ -57,6 +66,16 @@ static void put_unknown(FILE *f, struct layer *l)
 		fprintf(f, "    in %s, which this version does not look into\n", sig.name);
 	else
 		fputs("    unknown: no driver knows what lies there\n", f);
+}
+
+static void put_file(FILE *f, const struct location *loc)
+{
+	char name[1024];
+
+	fputs(loc->file->deleted ? "    deleted file " : "    file ", f);
+	text_put(f, loc->by->path);
+	fprintf(f, ":%s",
+		name_escape(loc->file->path, strlen(loc->file->path), name, sizeof(name)));
 }
 
 static void text_location(FILE *f, const struct location *loc)
@@ -79,12 +98,20 @@ static void text_location(FILE *f, const struct location *loc)
 	if (loc->kind == EXTENT_LOST)
 		fprintf(f, "    LOST: %s  [%s]\n", finding_meaning(loc->why),
 			finding_name(loc->why));
-	if (loc->owner == OWNER_STRUCTURE) {
+	if (loc->owner == OWNER_FILE) {
+		put_file(f, loc);
+		fprintf(f, " at 0x%" PRIx64 " of its %s\n", loc->file_off,
+			size_text(loc->file->size, size));
+	} else if (loc->owner == OWNER_STRUCTURE) {
 		fprintf(f, "    structure of %s: ", loc->by->path);
 		text_put(f, loc->structure);
 		fprintf(f, ", at 0x%" PRIx64 " of ", loc->start);
 		text_put(f, loc->by->below->path);
 		fprintf(f, ", %s\n", size_text(loc->size, size));
+		if (loc->file) {
+			put_file(f, loc);
+			fputs(" is what it describes\n", f);
+		}
 	} else if (loc->owner == OWNER_FREE) {
 		fputs("    free: nothing refers to these bytes\n", f);
 	} else {
@@ -104,6 +131,65 @@ static int tell(void *arg, const struct location *loc)
 	else
 		text_location(stdout, loc);
 	return 0;
+}
+
+/* The FILE of FILE[:N[+LEN]]: all of it if a file has that name, else what is before the number. */
+static int parse_file(struct run *r, struct filespec *fs, uint64_t *off, uint64_t *len)
+{
+	const char *text = r->a->file, *colon = strrchr(text, ':');
+	bool number = colon && colon > text && !address_parse(colon + 1, off, len);
+	struct volumes vs;
+	char *name = number ? strndup(text, (size_t)(colon - text)) : strdup(text);
+	int err = volumes_find(r, &vs);
+
+	if (!err && !name)
+		err = run_fail(r, -ENOMEM, "--file");
+	if (!err)
+		err = filespec_parse(r, &vs, name, true, fs);
+	if (!err && (fs->glob || !fs->e || fs->e->kind != FS_FILE))
+		err = run_fail(r, fs->e && fs->e->kind == FS_DIR ? -EISDIR : -ENOENT, "%s: %s",
+			       r->a->image, name);
+	if (!err && !number) {
+		*off = 0;
+		*len = UINT64_MAX;
+	}
+	volumes_free(&vs);
+	free(name);
+	return err;
+}
+
+/* From bytes of a file down to the image file. */
+static int locate_file(struct run *r, struct tell *t)
+{
+	struct filespec fs = {0};
+	struct layer *file = NULL;
+	uint64_t off, len, end;
+	int err = parse_file(r, &fs, &off, &len);
+
+	if (err)
+		goto out;
+	err = fs.vol.l->ops->fs->open_file(fs.vol.l, fs.e, &file);
+	if (!err && len == UINT64_MAX)
+		len = file->size;
+	if (!err && (off > file->size || len > file->size - off))
+		err = -ERANGE;
+	if (err) {
+		run_fail(r, err, "%s: %s", r->a->image, r->a->file);
+		goto out;
+	}
+	for (end = off + len; off < end && !err;) {
+		struct location loc = {.owner = OWNER_FILE, .by = fs.vol.l, .file = fs.e};
+
+		err = session_stopped(&r->s) ? -EINTR : locate_down(file, off, end - off, &loc);
+		loc.file_off = off;
+		if (!err)
+			err = tell(t, &loc);
+		off += loc.n ? loc.w[loc.n - 1].len : 0;
+	}
+out:
+	layer_free(file);
+	filespec_free(&fs);
+	return err;
 }
 
 /* LAYER:N[+LEN]; the number stands behind the last colon. */
@@ -165,11 +251,11 @@ static int asked(struct run *r, struct layer **l, struct ranges *what)
 static int locate(struct run *r, struct tell *t)
 {
 	struct ranges what = {0};
-	struct layer *l;
+	struct layer *l = NULL;
 	char size[SIZE_TEXT];
-	int err = asked(r, &l, &what);
+	int err = r->a->file ? locate_file(r, t) : asked(r, &l, &what);
 
-	if (!err && !r->failed)
+	if (!err && !r->failed && !r->a->file)
 		err = locate_all(r->source, l, &what, tell, t);
 	if (err == -EINTR)
 		run_interrupted(r, "the places shown are right", "there may be more");
@@ -205,10 +291,8 @@ int cmd_locate(const struct args *a)
 
 	if (a->n_rest)
 		return usage_hint(a, "one IMAGE at a time, not also %s", a->rest[0]);
-	if (a->file)
-		return usage_hint(a, "--file: this version reads no file systems yet");
-	if (a->have_offset + !!a->at + !!a->map != 1)
-		return usage_hint(a, "one of --offset, --at and --map is needed");
+	if (a->have_offset + !!a->at + !!a->map + !!a->file != 1)
+		return usage_hint(a, "one of --offset, --at, --file and --map is needed");
 	t.r = &r;
 	if (!run_begin(&r, a)) {
 		run_confine(&r, a->map ? (const char *[]){a->map, NULL} : NULL, NULL);

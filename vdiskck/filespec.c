@@ -85,9 +85,11 @@ int volumes_none(struct run *r)
 
 	stack_walk(r->source, find_closed, &closed);
 	if (closed)
-		return run_fail(r, -ENOENT, "%s: no file system can be read; %s is %s", r->a->image,
-				closed->path, layer_state_name(closed));
-	return run_fail(r, -ENOENT, "%s: no file system that this version reads", r->a->image);
+		run_fail(r, 0, "%s: no file system can be read; %s is %s", r->a->image,
+			 closed->path, layer_state_name(closed));
+	else
+		run_fail(r, 0, "%s: no file system that this version reads", r->a->image);
+	return -ENOENT;
 }
 
 void name_unescape(char *name)
@@ -353,12 +355,14 @@ static int named_volume(struct run *r, const struct volumes *vs, const char *nam
 	if (n == 1 || (n && (*vol)->l == l))
 		return 0;
 	if (n)
-		return run_fail(r, -ENOTUNIQ, "%s: %zu file systems stand on %s%s", r->a->image, n,
-				number ? "volume " : "", name);
-	if (l && layer_state_name(l))
-		return run_fail(r, -ENOENT, "%s: %s is %s", r->a->image, name, layer_state_name(l));
-	return run_fail(r, -ENOENT, "%s: no file system on %s%s (vdiskck ls lists the volumes)",
-			r->a->image, number ? "volume " : "", name);
+		run_fail(r, 0, "%s: %zu file systems stand on %s%s", r->a->image, n,
+			 number ? "volume " : "", name);
+	else if (l && layer_state_name(l))
+		run_fail(r, 0, "%s: %s is %s", r->a->image, name, layer_state_name(l));
+	else
+		run_fail(r, 0, "%s: no file system on %s%s (vdiskck ls lists the volumes)",
+			 r->a->image, number ? "volume " : "", name);
+	return n ? -ENOTUNIQ : -ENOENT;
 }
 
 static int said(struct run *r, int err, const char *text)
@@ -405,7 +409,8 @@ static int search(struct run *r, const struct volumes *vs, const char *text, boo
 		return said(r, err, text);
 	filespec_free(fs);
 	name_escape(choices, strlen(choices), name, sizeof(name));
-	return run_fail(r, -ENOTUNIQ, "%s: several volumes may be meant:%s", r->a->image, name);
+	run_fail(r, 0, "%s: several volumes may be meant:%s", r->a->image, name);
+	return -ENOTUNIQ;
 }
 
 int filespec_parse(struct run *r, const struct volumes *vs, const char *text, bool follow,
@@ -428,8 +433,10 @@ int filespec_parse(struct run *r, const struct volumes *vs, const char *text, bo
 	/* A volume without a path is its root. */
 	if (!name && (stack_find(r->source, text) || strspn(text, "0123456789") == strlen(text)))
 		name = strdup(text);
-	if (!name)
-		return run_fail(r, -EINVAL, "%s: a file is /PATH, N:/PATH or LAYER:/PATH", text);
+	if (!name) {
+		run_fail(r, 0, "%s: a file is /PATH, N:/PATH or LAYER:/PATH", text);
+		return -EINVAL;
+	}
 	err = named_volume(r, vs, name, &vol);
 	if (!err) {
 		err = try(vol, rest && *rest ? rest : "/", follow, fs);

@@ -14,7 +14,7 @@ static const struct command commands[] = {
 	{"check", CMD_CHECK, cmd_check, "IMAGE [--data]", "Verify every structure in every layer.",
 	 false},
 	{"locate", CMD_LOCATE, cmd_locate,
-	 "IMAGE --offset N[+LEN] | --at LAYER:N[+LEN] | --map MAPFILE",
+	 "IMAGE --offset N[+LEN] | --at LAYER:N[+LEN] | --file FILE[:N[+LEN]] | --map MAPFILE",
 	 "One address in every layer, down to the image byte and up to what it is.", false},
 	{"ls", CMD_LS, cmd_ls, "IMAGE [FILE...]", "The files of a file system, deleted ones too.",
 	 false},

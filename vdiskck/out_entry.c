@@ -255,8 +255,12 @@ void entry_text(struct line *l, const struct fs_entry *e, const char *volume, bo
 
 	if (full) {
 		put_mode(l, e);
-		line_right(l, e->uid, 6);
-		line_right(l, e->gid, 6);
+		if (e->mode) {
+			line_right(l, e->uid, 6);
+			line_right(l, e->gid, 6);
+		} else {
+			line_text(l, "     -     -");
+		}
 		line_right(l, e->size, 13);
 		line_bytes(l, "  ", 2);
 		if (e->modified.set)

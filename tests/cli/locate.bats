@@ -1,6 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
 load common
+load files
 
 # A partitioned disk in a dynamic VHD. Block 0 is stored from 0xa00 on (a sector of bitmap first).
 partitioned_vhd() { # NAME
@@ -152,5 +153,29 @@ partitioned_vhd() { # NAME
 	expect_status 3
 	run_vdiskck locate a.vhd --file /etc/fstab
 	expect_status 3
-	expect_text 'no file systems'
+	expect_text 'no file system'
+}
+
+@test "bytes of a file down to the image file, and up again" {
+	fat_vhd a.vhd
+	run_vdiskck locate a.vhd --file 1:/Sub/Deep/c:1000000+2M --json
+	expect_status 3
+	for at in 0+1 70000+5000 2999999 1M+1M; do
+		run_vdiskck locate a.vhd --file "1:/sub/deep/C:$at" --json
+		expect_status 0
+		expect_json 'map(select(.record == "location")) | length > 0 and
+			all(.owner == "file" and .path == "/Sub/Deep/c" and .layer == "vhd/mbr/p1/fat")'
+		jq -rs '.[] | select(.record == "location") | .where[0] as $w |
+			"\($w.offset) \($w.length) \(.file_offset)"' <<<"$output" >"$OUT/down"
+		while read -r off len in_file; do
+			cmp <(tail -c +$((off + 1)) a.vhd | head -c "$len") \
+				<(tail -c +$((in_file + 1)) "$OUT/src/Sub/Deep/c" | head -c "$len")
+			run_vdiskck locate a.vhd --offset "$off" --json
+			expect_json 'map(select(.record == "location")) | length == 1 and
+				.[0].owner == "file" and .[0].path == "/Sub/Deep/c" and
+				.[0].file_offset == '"$in_file"
+		done <"$OUT/down"
+	done
+	run_vdiskck locate a.vhd --file /a.txt
+	expect_text 'file vhd/mbr/p1/fat:/a.txt at 0x0 of its 11 B'
 }

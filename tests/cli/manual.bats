@@ -35,7 +35,13 @@ load common
 example_images() {
 	truncate -s 64M "$OUT/disk"
 	printf 'label: dos\n2048,40960,7\n43008,,83\n' | sfdisk -q "$OUT/disk"
-	printf 'boot' | dd of="$OUT/disk" bs=1 seek=1048576 conv=notrunc status=none
+	mkfs.vfat -F 16 --offset 2048 "$OUT/disk" 20480 >/dev/null 2>&1
+	echo 'set timeout=5' >"$OUT/grub.cfg"
+	for name in EFI EFI/BOOT Windows; do mmd -i "$OUT/disk@@1M" "::/$name"; done
+	for name in EFI/BOOT/grub.cfg Windows/System.evtx EFI/BOOT/gone.txt; do
+		mcopy -i "$OUT/disk@@1M" "$OUT/grub.cfg" "::/$name"
+	done
+	mdel -i "$OUT/disk@@1M" ::/EFI/BOOT/gone.txt
 	printf 'more' | dd of="$OUT/disk" bs=1 seek=30M conv=notrunc status=none
 	qemu-img convert -q -f raw -O vpc -o force_size=on "$OUT/disk" copy.vhd
 	printf '0x0 + 1\n0 0x200000 +\n0x200000 0x1000 -\n0x201000 %d +\n' \
@@ -61,4 +67,6 @@ example_images() {
 	done <"$OUT/examples"
 	[ "$(stat -c %s p2.img)" = $((67108864 - 43008 * 512)) ]
 	[ -s case/report.html ]
+	cmp "$OUT/grub.cfg" files/EFI/BOOT/grub.cfg
+	cmp "$OUT/grub.cfg" files/Windows/System.evtx
 }
