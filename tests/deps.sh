@@ -10,7 +10,9 @@ libdeflate-dev libwim-dev libxxhash-dev libjson-c-dev libsqlite3-dev libnbd-dev 
 tests="libcmocka-dev bats clang libclang-rt-14-dev mandoc jq xz-utils zstd bzip2 python3 qemu-utils
 libvhdi-utils gddrescue fdisk gdisk parted ntfs-3g dosfstools mtools e2fsprogs git dislocker
 libbde-utils cryptsetup-bin"
+# shellcheck disable=SC2034 # named by an argument
 lint="clang-format cppcheck shellcheck"
+# shellcheck disable=SC2034
 bench="time nbdkit libnbd-bin"
 
 wanted="$build $tests"

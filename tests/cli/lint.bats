@@ -13,3 +13,8 @@ cd_top() { cd "$BATS_TEST_DIRNAME/../.." || exit; }
 	cd_top
 	tests/lint/source.sh
 }
+
+@test "every finding is documented, reported by a source file, and raised by a test" {
+	cd_top
+	tests/lint/findings.sh
+}

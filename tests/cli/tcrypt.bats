@@ -15,7 +15,7 @@ with_keys() { run_vdiskck "$@" <"$OUT/keys"; }
 	volume cryptsetup-tc_5-sha512-xts-serpent-aes
 	run_vdiskck info disk.tc
 	expect_text 'raw'
-	! grep -qi 'crypt' <<<"$output"
+	lacks '[cC]rypt' <<<"$output"
 	keys 'passphrase aaaaaaaaaaaa'
 	with_keys info --json --keys - disk.tc
 	expect_status 0
