@@ -81,6 +81,12 @@ int split_open(struct source *f, const struct opener *o, const char *path);
 /* split_place() - lay the parts out: f->lost, and the size of the whole. 0 or -ENOMEM */
 int split_place(struct source *f, uint64_t *size);
 
+/* source_read.c */
+/* source_part_at() - the file that holds byte @off of the layer */
+const struct part *source_part_at(const struct source *f, uint64_t off);
+int source_read(struct layer *l, uint64_t off, void *buf, size_t len, struct ranges *bad);
+int source_map(struct layer *l, uint64_t off, struct extent *run);
+
 /* places_new() - the folder of the image at @path and what --chain names; said if it fails */
 int places_new(struct session *s, const char *path, struct places **p);
 struct places *places_ref(struct places *p);
