@@ -6,7 +6,8 @@
  *   qcow2_snapshot.c  internal snapshots
  *   qcow2_bitmap.c    persistent bitmaps
  *   qcow2_crypt.c     encryption
- *   qcow2_read.c      L1 and L2 tables, reading
+ *   qcow2_entry.c     what an entry says; qcow2_map.c: L1 and L2 tables, runs
+ *   qcow2_read.c      reading these
  *   qcow2_info.c      what info and locate show
  */
 #include <errno.h>

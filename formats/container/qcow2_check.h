@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Checking qcow2 metadata: what qcow2_check*.c and qcow2_orphan.c share.
+ * Checking qcow2 metadata: what qcow2_check*.c and qcow2_orphan*.c share.
  *
  * Three steps, each linear in the metadata that is there:
  *
@@ -205,7 +205,7 @@ struct qc {
 	QC_VECTOR(struct qc_span) wanted; /* by host cluster, no overlaps */
 	QC_VECTOR(struct qc_lost) lost;	  /* by offset */
 	QC_VECTOR(struct qc_hole) holes;  /* by host cluster */
-	uint32_t *free_before;		  /* qcow2_orphan.c: free places in the L1 table */
+	uint32_t *free_before;		  /* free places in the L1 table: qcow2_orphan.h */
 	uint8_t *explained; /* bit per host cluster: an orphan that a lost table accounts for */
 	uint64_t bad_more, runs_more[QC_DIFFS], refs_more; /* not kept */
 	uint64_t diff_clusters[QC_DIFFS];

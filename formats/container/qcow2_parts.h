@@ -32,16 +32,35 @@ int qcow2_bitmaps_read(struct qcow2 *q);
 void qcow2_bitmaps_info(const struct qcow2 *q, struct json *to);
 void qcow2_bitmaps_free(struct qcow2 *q);
 
-/* qcow2_read.c */
-int qcow2_caches_make(struct qcow2 *q);
+#define QCOW2_NO_DOUBT FINDING_COUNT
+
+/* Bytes [off, off + len) of a view, all of one kind. */
+struct qcow2_run {
+	uint64_t off, len;
+	enum qcow2_kind kind;  /* never SUBCLUSTERS */
+	uint64_t host;	       /* NORMAL: of byte @off; COMPRESSED: of the packed bytes */
+	uint64_t packed;       /* COMPRESSED; then @off is the cluster's first byte */
+	enum finding_id why;   /* BAD: the reason */
+	enum finding_id doubt; /* the reason to doubt it, or QCOW2_NO_DOUBT */
+	unsigned steps;	       /* table entries that were looked at to find it */
+};
+
+/* qcow2_map.c */
+/* qcow2_run_find() - the run that holds @off, followed as far as @limit where that is cheap */
+int qcow2_run_find(const struct qcow2_view *v, uint64_t off, uint64_t limit, struct qcow2_run *r);
+/* qcow2_tables_cache() - for slices of L1 and L2 tables; NULL: no memory */
+struct cache *qcow2_tables_cache(struct qcow2 *q);
+int qcow2_map(struct layer *l, uint64_t off, struct extent *run);
 /*
  * qcow2_view_init() - bound an L1 table by what the disk needs and the file holds
  * Reports QCOW2_L1_OUTSIDE and QCOW2_L1_SHORT at [at, at + at_len), the field that says so.
  */
 void qcow2_view_init(struct layer *l, struct qcow2_view *v, uint64_t l1_off, uint64_t l1_entries,
 		     uint64_t at, uint64_t at_len);
+
+/* qcow2_read.c */
+int qcow2_caches_make(struct qcow2 *q);
 int qcow2_read(struct layer *l, uint64_t off, void *buf, size_t len, struct ranges *bad);
-int qcow2_map(struct layer *l, uint64_t off, struct extent *run);
 
 /* qcow2_crypt.c */
 /* qcow2_crypt_open() - find the encryption header, try the session's keys; sets l->locked */
