@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Hashes of leaves and of the tree over them. A leaf's hash binds its index, so a leaf that was
+ * written to another place differs there. Zero leaves and lost ones do not: all of a kind are
+ * equal, as are whole trees of them, or an empty 8 TiB disk would cost a hash per leaf.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "crypto/prim.h"
+#include "vdiskck/core/sum.h"
+#include "vdiskck/seal.h"
+
+enum { LEVELS = 8 }; /* 256^8 leaves: every 64-bit size */
+enum { TAG_LEAF, TAG_NODE, TAG_ZERO, TAG_LOST, TAG_ROOT };
+
+struct level {
+	uint8_t child[SEAL_FAN][SEAL_HASH];
+	unsigned n;
+};
+
+struct seal_tree {
+	struct level level[LEVELS];
+	uint8_t constant[2][LEVELS][SEAL_HASH]; /* ZERO, LOST: a full subtree of each height */
+};
+
+static void hash_parts(uint8_t tag, const void *a, size_t a_len, const void *b, size_t b_len,
+		       uint8_t *out, size_t out_len)
+{
+	struct prim_part part[3] = {{&tag, 1}, {a, a_len}, {b, b_len}};
+	uint8_t digest[SEAL_ROOT];
+
+	prim_hash_parts(PRIM_SHA256, part, b_len ? 3 : 2, digest);
+	memcpy(out, digest, out_len);
+}
+
+void seal_leaf_make(uint64_t index, const void *data, size_t len, struct seal_leaf *leaf)
+{
+	le64_t at = to_le64(index);
+	const uint8_t *p = data;
+
+	for (size_t i = 0; i < SEAL_SECTORS; i++) {
+		size_t off = i * SEAL_SECTOR, left = off < len ? len - off : 0;
+		uint32_t crc = 0;
+
+		if (left)
+			crc = ~sum_crc32c(~0u, p + off, left < SEAL_SECTOR ? left : SEAL_SECTOR);
+		leaf->crc[i] = to_le32(crc);
+	}
+	hash_parts(TAG_LEAF, &at, sizeof(at), data, len, leaf->hash, SEAL_HASH);
+}
+
+static void node_hash(const struct level *v, uint8_t out[SEAL_HASH])
+{
+	hash_parts(TAG_NODE, v->child, (size_t)v->n * SEAL_HASH, NULL, 0, out, SEAL_HASH);
+}
+
+struct seal_tree *seal_tree_new(void)
+{
+	struct seal_tree *t = calloc(1, sizeof(*t));
+	static const uint8_t tag[2] = {TAG_ZERO, TAG_LOST};
+	struct level *v = malloc(sizeof(*v));
+
+	if (!t || !v) {
+		free(t);
+		free(v);
+		return NULL;
+	}
+	for (int k = 0; k < 2; k++) {
+		hash_parts(tag[k], "", 0, NULL, 0, t->constant[k][0], SEAL_HASH);
+		for (int h = 1; h < LEVELS; h++) {
+			v->n = SEAL_FAN;
+			for (int i = 0; i < SEAL_FAN; i++)
+				memcpy(v->child[i], t->constant[k][h - 1], SEAL_HASH);
+			node_hash(v, t->constant[k][h]);
+		}
+	}
+	free(v);
+	return t;
+}
+
+/* A child at height @h; a node that becomes full is a child one level up. */
+static void add(struct seal_tree *t, unsigned h, const uint8_t hash[SEAL_HASH])
+{
+	for (; h < LEVELS; h++) {
+		struct level *v = &t->level[h];
+		uint8_t up[SEAL_HASH];
+
+		memcpy(v->child[v->n++], hash, SEAL_HASH);
+		if (v->n < SEAL_FAN)
+			return;
+		node_hash(v, up);
+		v->n = 0;
+		/* The loop goes on with the new node. */
+		memcpy(t->level[h].child[0], up, SEAL_HASH);
+		hash = t->level[h].child[0];
+	}
+}
+
+void seal_tree_add(struct seal_tree *t, enum seal_kind kind, const struct seal_leaf *leaf)
+{
+	if (kind == SEAL_DATA)
+		add(t, 0, leaf->hash);
+	else
+		add(t, 0, t->constant[kind == SEAL_LOST][0]);
+}
+
+void seal_tree_run(struct seal_tree *t, enum seal_kind kind, uint64_t n)
+{
+	while (n) {
+		uint64_t step = 1;
+		unsigned h = 0;
+
+		/* The highest subtree that begins here and fits. */
+		while (h + 1 < LEVELS && !t->level[h].n && n / SEAL_FAN >= step) {
+			step *= SEAL_FAN;
+			h++;
+		}
+		add(t, h, t->constant[kind == SEAL_LOST][h]);
+		n -= step;
+	}
+}
+
+void seal_tree_root(struct seal_tree *t, uint64_t size, uint8_t root[SEAL_ROOT])
+{
+	le64_t bytes = to_le64(size);
+	uint8_t top[SEAL_HASH] = {0};
+	bool any = false;
+
+	for (unsigned h = 0; h < LEVELS; h++) {
+		struct level *v = &t->level[h];
+
+		if (any)
+			memcpy(v->child[v->n++], top, SEAL_HASH);
+		if (!v->n)
+			continue;
+		node_hash(v, top);
+		any = true;
+	}
+	hash_parts(TAG_ROOT, &bytes, sizeof(bytes), top, SEAL_HASH, root, SEAL_ROOT);
+	free(t);
+}
