@@ -24,6 +24,8 @@ static const struct command commands[] = {
 	 "Files and trees, deleted and damaged ones too, with a manifest.", false},
 	{"export", CMD_EXPORT, cmd_export, "IMAGE [--at LAYER] -o FILE",
 	 "A layer as raw bytes, with a ddrescue map of what is lost beside it.", false},
+	{"seal", CMD_SEAL, cmd_seal, "IMAGE -o SEAL | SEAL --show|--root|--verify",
+	 "Record sector checksums, to be compared with later.", false},
 	{"explain", CMD_EXPLAIN, cmd_explain, "[ID...]",
 	 "What a finding means and what to do; without ID, all of them.", true},
 };

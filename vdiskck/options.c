@@ -35,11 +35,15 @@ enum {
 	O_MAP,
 	O_FORCE,
 	O_MDOC,
+	O_SHOW,
+	O_ROOT,
+	O_VERIFY,
 };
 
 enum {
 	ON_FILES = CMD_LS | CMD_CAT | CMD_EXTRACT,
-	ON_IMAGE = CMD_INFO | CMD_CHECK | CMD_LOCATE | CMD_EXPORT | CMD_TRIAGE | ON_FILES,
+	ON_IMAGE =
+		CMD_INFO | CMD_CHECK | CMD_LOCATE | CMD_EXPORT | CMD_TRIAGE | ON_FILES | CMD_SEAL,
 	ALL = ~0
 };
 
@@ -67,6 +71,13 @@ static const struct row {
 	{"deleted", 'd', NULL, CMD_LS | CMD_EXTRACT, "deleted files only"},
 	{"all", 'a', NULL, CMD_LS | CMD_EXTRACT, "deleted files and the file system's own as well"},
 	{"output", 'o', "DIR", CMD_EXTRACT, "the folder to write to: new or empty"},
+	{"output", 'o', "SEAL", CMD_SEAL,
+	 "the file of checksums; one that is there gets a generation"},
+	{"at", O_AT, "LAYER", CMD_SEAL, "the layer to seal; default: the disk, encrypted or not"},
+	{"force", O_FORCE, NULL, CMD_SEAL, "make it anew, without what was there"},
+	{"show", O_SHOW, NULL, CMD_SEAL, "IMAGE is a seal: list its generations"},
+	{"root", O_ROOT, NULL, CMD_SEAL, "IMAGE is a seal: print its newest root, to be signed"},
+	{"verify", O_VERIFY, NULL, CMD_SEAL, "IMAGE is a seal: read and check every page of it"},
 	{"rebuild", O_REBUILD, NULL, CMD_INFO | CMD_EXPORT | CMD_TRIAGE | ON_FILES,
 	 "use tables that only content proves"},
 	{"keys", O_KEYS, "FILE", ON_IMAGE, "secrets, one a line; -: standard input, fd:N"},
@@ -302,6 +313,9 @@ static int set(struct args *a, int c, char *arg)
 	case 'd': a->deleted = true; return 0;
 	case 'a': a->all = true; return 0;
 	case O_MDOC: a->mdoc = true; return 0;
+	case O_SHOW: a->show = true; return 0;
+	case O_ROOT: a->root = true; return 0;
+	case O_VERIFY: a->verify = true; return 0;
 	case 'o': a->output = arg; return 0;
 	case 'q': a->quiet = true; return 0;
 	case 'v': a->verbose = true; return 0;

@@ -19,6 +19,8 @@ enum command_bit {
 	CMD_LS = 1 << 6,
 	CMD_CAT = 1 << 7,
 	CMD_EXTRACT = 1 << 8,
+	CMD_SEAL = 1 << 9,
+	CMD_SCRUB = 1 << 10,
 };
 
 enum when { WHEN_AUTO, WHEN_YES, WHEN_NO };
@@ -47,6 +49,7 @@ struct args {
 	uint64_t offset, len; /* --offset N+LEN */
 	bool json, quiet, verbose, quick, force, mdoc;
 	bool full, recursive, deleted, all; /* ls -l -R -d -a */
+	bool show, root, verify;	    /* seal */
 	enum when progress;
 	int argc; /* as given, for maps and logs that quote the command */
 	char **argv;

@@ -125,17 +125,22 @@ void seal_tree_root(struct seal_tree *t, uint64_t size, uint8_t root[SEAL_ROOT])
 {
 	le64_t bytes = to_le64(size);
 	uint8_t top[SEAL_HASH] = {0};
+	unsigned high = LEVELS - 1;
 	bool any = false;
 
-	for (unsigned h = 0; h < LEVELS; h++) {
+	while (high && !t->level[high].n)
+		high--;
+	for (unsigned h = 0; h <= high; h++) {
 		struct level *v = &t->level[h];
 
 		if (any)
 			memcpy(v->child[v->n++], top, SEAL_HASH);
-		if (!v->n)
-			continue;
-		node_hash(v, top);
-		any = true;
+		/* One node that holds everything is the top; a single leaf still gets a node. */
+		if (h && h == high && v->n == 1)
+			memcpy(top, v->child[0], SEAL_HASH);
+		else if (v->n)
+			node_hash(v, top);
+		any |= v->n > 0;
 	}
 	hash_parts(TAG_ROOT, &bytes, sizeof(bytes), top, SEAL_HASH, root, SEAL_ROOT);
 	free(t);
