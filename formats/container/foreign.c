@@ -243,27 +243,27 @@ static int ova(const struct head *h, uint64_t *size)
 }
 
 /*
- * F(name, as printed, what to do). A name is the layer's, and the word for --format.
+ * IS(name, as printed, what to do). A name is the layer's, and the word for --format.
  */
-#define FOREIGN(F)                                                                                 \
-	F(vhdx, "a VHDX image", CONVERT)                                                           \
-	F(vmdk, "a VMware image (VMDK)", CONVERT)                                                  \
-	F(vdi, "a VirtualBox image (VDI)", CONVERT)                                                \
-	F(qcow1, "a qcow image of version 1", CONVERT)                                             \
-	F(qed, "a QED image", CONVERT)                                                             \
-	F(parallels, "a Parallels image", CONVERT)                                                 \
-	F(bochs, "a Bochs image", CONVERT)                                                         \
-	F(dmg, "an Apple disk image (DMG)", CONVERT)                                               \
-	F(cloop, "a cloop image", CONVERT)                                                         \
-	F(ewf, "an EnCase image (EWF)", EXPORT)                                                    \
-	F(aff, "an AFF image", NATIVE)                                                             \
-	F(wim, "a Windows image (WIM)", NATIVE)                                                    \
-	F(xz, "a file packed by xz", UNPACK)                                                       \
-	F(gzip, "a file packed by gzip", UNPACK)                                                   \
-	F(bzip2, "a file packed by bzip2", UNPACK)                                                 \
-	F(zstd, "a file packed by zstd", UNPACK)                                                   \
-	F(zip, "a ZIP archive", UNPACK)                                                            \
-	F(ova, "a virtual appliance (OVA)", UNPACK)
+#define FOREIGN(IS)                                                                                \
+	IS(vhdx, "a VHDX image", CONVERT)                                                          \
+	IS(vmdk, "a VMware image (VMDK)", CONVERT)                                                 \
+	IS(vdi, "a VirtualBox image (VDI)", CONVERT)                                               \
+	IS(qcow1, "a qcow image of version 1", CONVERT)                                            \
+	IS(qed, "a QED image", CONVERT)                                                            \
+	IS(parallels, "a Parallels image", CONVERT)                                                \
+	IS(bochs, "a Bochs image", CONVERT)                                                        \
+	IS(dmg, "an Apple disk image (DMG)", CONVERT)                                              \
+	IS(cloop, "a cloop image", CONVERT)                                                        \
+	IS(ewf, "an EnCase image (EWF)", EXPORT)                                                   \
+	IS(aff, "an AFF image", NATIVE)                                                            \
+	IS(wim, "a Windows image (WIM)", NATIVE)                                                   \
+	IS(xz, "a file packed by xz", UNPACK)                                                      \
+	IS(gzip, "a file packed by gzip", UNPACK)                                                  \
+	IS(bzip2, "a file packed by bzip2", UNPACK)                                                \
+	IS(zstd, "a file packed by zstd", UNPACK)                                                  \
+	IS(zip, "a ZIP archive", UNPACK)                                                           \
+	IS(ova, "a virtual appliance (OVA)", UNPACK)
 
 static const char *what_to_do(int todo)
 {
@@ -299,7 +299,7 @@ static int foreign_open(struct layer *l, int (*look)(const struct head *, uint64
 	return -EOPNOTSUPP;
 }
 
-#define F(format, what, todo)                                                                      \
+#define IS(format, what, todo)                                                                     \
 	static int format##_probe(struct layer *below)                                             \
 	{                                                                                          \
 		return foreign_score(below, format);                                               \
@@ -314,5 +314,5 @@ static int foreign_open(struct layer *l, int (*look)(const struct head *, uint64
 		.probe = format##_probe,                                                           \
 		.open = format##_open,                                                             \
 	};
-FOREIGN(F)
-#undef F
+FOREIGN(IS)
+#undef IS
