@@ -13,6 +13,9 @@
 #include "vdiskck/core/session.h"
 #include "vdiskck/core/text.h"
 
+/* Larger FATs are compared by check() only: every command pays for it. */
+enum { COMPARED_AT_OPEN = 16 << 20 };
+
 static int fat_probe(struct layer *below)
 {
 	struct fat g;
@@ -62,7 +65,8 @@ static int fat_open(struct layer *l)
 		finding(l, FAT_BOOT_LOST, 0, sizeof(g->boot),
 			"the boot sector can't be used; its copy in sector 6 is read instead");
 	report_end(l, g);
-	return table_open(&g->t);
+	r = table_open(&g->t);
+	return r || g->t.len > COMPARED_AT_OPEN ? r : fat_compare(l);
 }
 
 static void put_label(struct json *to, const uint8_t raw[11])
@@ -119,6 +123,7 @@ const struct layer_ops fat_ops = {
 	.open = fat_open,
 	.read = fs_read,
 	.map = fs_map,
+	.check = fat_check,
 	.info = fat_info,
 	.close = fat_close,
 	.fs = &fat_fs,

@@ -123,6 +123,7 @@ struct fat_name {
 	unsigned n_long; /* long entries that belong to it, right before it */
 	bool deleted;
 	bool first_guessed; /* deleted, and nothing tells the first character */
+	bool garbage;	    /* no system has written this as an entry */
 	bool long_bad;	    /* long entries stood before it that don't belong to it */
 	uint32_t cluster;
 	char name[FAT_NAME_BYTES]; /* UTF-8: the long name, or the short one */
@@ -141,6 +142,10 @@ struct fs_time fat_time(le16_t date, le16_t time, uint8_t ten_ms);
 int fat_file_runs(struct layer *l, const struct fat_dirent *e, uint32_t first, bool deleted,
 		  struct fs_runs *runs, struct chain *c);
 uint32_t fat_first(const struct fat *g, const struct fat_dirent *e);
+
+/* fat_compare() - both FATs; which is right where they differ; reports it. Once. */
+int fat_compare(struct layer *l);
+int fat_check(struct layer *l);
 
 extern const struct fs_ops fat_fs;
 

@@ -179,6 +179,45 @@ static int place_run(void *arg, uint32_t cluster, uint32_t n)
 	return r;
 }
 
+/*
+ * A chain that ends too early at clusters that the table says nothing about: zeroed, or lost with
+ * its sector. Files mostly lie in one piece, so what follows is probably theirs, as long as nobody
+ * else has it.
+ */
+static int guess_runs(struct placing *p, struct fat_table *t, uint32_t from, uint64_t size)
+{
+	struct table_pos pos = {0};
+	int r = 0;
+
+	for (; p->off < size && table_valid(t, from) && !r; from++) {
+		uint32_t next = table_next(t, &pos, from);
+
+		if (next != NEXT_FREE && next != NEXT_LOST)
+			break;
+		r = fs_runs_add(p->runs, &(struct fs_run){.off = p->off,
+							  .len = t->cluster,
+							  .kind = EXTENT_DATA,
+							  .doubtful = true,
+							  .why = FAT_CHAIN_BROKEN,
+							  .at = table_addr(t, from)});
+		p->off += t->cluster;
+	}
+	table_done(t, &pos);
+	return r ? r : pos.err;
+}
+
+/* All of @size in one piece; what lies behind the last cluster is nowhere. */
+static int gone_runs(struct placing *p, uint32_t first, uint32_t need, struct chain *c)
+{
+	const struct fat_table *t = &p->g->t;
+	uint32_t room = table_valid(t, first) ? t->clusters - (first - 2) : 0;
+
+	if (need > room)
+		need = room;
+	*c = (struct chain){.end = CHAIN_MORE, .clusters = need, .last = first + need - 1};
+	return need ? place_run(p, first, need) : 0;
+}
+
 int fat_file_runs(struct layer *l, const struct fat_dirent *e, uint32_t first, bool deleted,
 		  struct fs_runs *runs, struct chain *c)
 {
@@ -193,16 +232,12 @@ int fat_file_runs(struct layer *l, const struct fat_dirent *e, uint32_t first, b
 	*c = (struct chain){.end = CHAIN_END};
 	if (!need)
 		return 0;
-	if (deleted) {
-		if (!table_valid(&g->t, first))
-			need = 0;
-		else if (need > g->t.clusters - (first - 2))
-			need = g->t.clusters - (first - 2);
-		*c = (struct chain){.end = CHAIN_MORE, .clusters = need, .last = first + need - 1};
-		r = need ? place_run(&p, first, need) : 0;
-	} else {
+	if (deleted)
+		r = gone_runs(&p, first, need, c);
+	else
 		r = table_chain(&g->t, first, need, c, place_run, &p);
-	}
+	if (!r && !deleted && p.off < size && (c->end == CHAIN_FREE || c->end == CHAIN_LOST))
+		r = guess_runs(&p, &g->t, c->end == CHAIN_FREE ? c->to : c->last + 1, size);
 	if (!r && p.off < size)
 		r = fs_runs_add(runs, &(struct fs_run){.off = p.off,
 						       .len = size - p.off,

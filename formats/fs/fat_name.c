@@ -204,6 +204,21 @@ bool fat_is_dots(const struct fat_dirent *e)
 	return !memcmp(e->name, ".          ", 11) || !memcmp(e->name, "..         ", 11);
 }
 
+/* Noise has bits that no system sets; real entries can have any of them once, not three. */
+static bool possible(const struct fat *g, const struct fat_dirent *e)
+{
+	uint32_t first = fat_first(g, e);
+	unsigned odd = 0;
+
+	for (int i = 1; i < 11; i++)
+		odd += e->name[i] < ' ';
+	odd += e->name[0] < ' ' && e->name[0] != 0x05;
+	odd = (odd != 0) + (e->attr & 0xc0 ? 1 : 0) + (first && !table_valid(&g->t, first)) +
+	      (le16(e->date) && ((le16(e->date) >> 5 & 15) > 12 || !(le16(e->date) & 31))) +
+	      ((le16(e->time) >> 11) > 23);
+	return odd < 3;
+}
+
 bool fat_dir_next(const struct fat *g, const struct fat_dir *d, unsigned *i, struct fat_name *n)
 {
 	bool stray = false;
@@ -223,6 +238,7 @@ bool fat_dir_next(const struct fat *g, const struct fat_dir *d, unsigned *i, str
 		*n = (struct fat_name){.e = *e, .i = (*i)++, .deleted = e->name[0] == 0xe5};
 		n->at = d->at[off / d->unit] + off % d->unit;
 		n->first_guessed = n->deleted;
+		n->garbage = !possible(g, e);
 		n->cluster = fat_first(g, e);
 		short_name(e, n->deleted ? '_' : 0, n->shrt);
 		strcpy(n->name, n->shrt);

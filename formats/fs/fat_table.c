@@ -15,8 +15,7 @@ static bool page_lost(const struct ranges *bad, uint64_t off)
 	return bad->n && ranges_overlap(bad, off, TABLE_SECTOR);
 }
 
-/* Which copy of a sector is used: the first one, unless the second has fewer contradictions. */
-static unsigned chosen(const struct fat_table *t, uint32_t sector)
+struct table_choice *table_choice_at(const struct fat_table *t, uint32_t sector)
 {
 	size_t lo = 0, hi = t->n_choices;
 
@@ -28,9 +27,14 @@ static unsigned chosen(const struct fat_table *t, uint32_t sector)
 		else
 			hi = mid;
 	}
-	if (lo == t->n_choices || t->choice[lo].sector != sector)
-		return 0;
-	return t->choice[lo].wrong[1] < t->choice[lo].wrong[0];
+	return lo < t->n_choices && t->choice[lo].sector == sector ? &t->choice[lo] : NULL;
+}
+
+static bool chosen(const struct fat_table *t, uint32_t sector)
+{
+	const struct table_choice *c = table_choice_at(t, sector);
+
+	return c && table_second(c);
 }
 
 /* One page of one copy; what is lost of it is in @bad, by its offset in the page. */
@@ -80,6 +84,12 @@ int table_open(struct fat_table *t)
 	return t->cache ? 0 : -ENOMEM;
 }
 
+int table_reopen(struct fat_table *t)
+{
+	cache_free(t->cache);
+	return table_open(t);
+}
+
 void table_close(struct fat_table *t)
 {
 	cache_free(t->cache);
@@ -103,7 +113,7 @@ uint64_t table_entry_at(const struct fat_table *t, unsigned k, uint32_t cluster,
 }
 
 /* FG, "FAT data structure": the last eight values of each width mean the end of a chain. */
-static uint32_t decode(const struct fat_table *t, const uint8_t *p, uint32_t cluster)
+uint32_t table_decode(const struct fat_table *t, const uint8_t *p, uint32_t cluster)
 {
 	uint32_t v, top;
 
@@ -158,7 +168,7 @@ uint32_t table_next(struct fat_table *t, struct table_pos *p, uint32_t cluster)
 	    (page_lost(&p->page->bad, in - in % TABLE_SECTOR) ||
 	     page_lost(&p->page->bad, (in + len - 1) - (in + len - 1) % TABLE_SECTOR)))
 		return NEXT_LOST;
-	return decode(t, p->page->buf + in, cluster);
+	return table_decode(t, p->page->buf + in, cluster);
 }
 
 static enum chain_end ending(const struct fat_table *t, uint32_t next)
@@ -197,7 +207,7 @@ static void measure(struct fat_table *t, struct table_pos *pos, uint32_t max, st
 		enum chain_end end = ending(t, next);
 
 		c->end = end;
-		/* It led to a free or bad cluster: that one is not the file's. */
+		/* It led to a free or bad cluster: that one is not the file's. c->to is it. */
 		if (end == CHAIN_FREE || end == CHAIN_BAD)
 			break;
 		c->clusters++;

@@ -44,8 +44,17 @@ enum {
 	NEXT_LOST = 0xfffffffeu, /* can't be read */
 };
 
+static inline bool table_second(const struct table_choice *c)
+{
+	return c->wrong[1] < c->wrong[0];
+}
+/* table_choice_at() - if the copies differ in this sector, or NULL */
+struct table_choice *table_choice_at(const struct fat_table *t, uint32_t sector);
+
 /* table_open() - after all fields but the last ones are set; table_close() - @t may be all zeros */
 int table_open(struct fat_table *t);
+/* table_reopen() - other choices were made: what was read before is forgotten */
+int table_reopen(struct fat_table *t);
 void table_close(struct fat_table *t);
 
 /* Goes through entries; holds a page. An empty one is all zeros. */
@@ -56,6 +65,8 @@ struct table_pos {
 /* table_next() - the entry of @cluster: a cluster number, possible or not, or one of the above */
 uint32_t table_next(struct fat_table *t, struct table_pos *p, uint32_t cluster);
 void table_done(struct fat_table *t, struct table_pos *p);
+/* table_decode() - the entry of @cluster that begins at @p */
+uint32_t table_decode(const struct fat_table *t, const uint8_t *p, uint32_t cluster);
 /* table_entry_at() - where the entry of @cluster lies in copy @k; @len: its bytes */
 uint64_t table_entry_at(const struct fat_table *t, unsigned k, uint32_t cluster, uint32_t *len);
 

@@ -14,25 +14,6 @@ enum {
 	STEPS_PER_CLUSTER = 4, /* entries of the table read for sizes, in one walk */
 };
 
-/* A folder that is still to be read. */
-struct job {
-	char *path; /* empty: the root */
-	uint64_t id;
-	uint32_t cluster;
-	bool gone;
-};
-
-struct walk {
-	struct layer *l;
-	const struct fs_query *q;
-	int (*fn)(void *arg, const struct fs_entry *e);
-	void *arg;
-	struct job *job;
-	size_t n, cap;
-	uint8_t *seen;	/* folders by first cluster, a bit each */
-	uint64_t steps; /* left */
-};
-
 static uint64_t round_up(const struct fat *g, uint64_t size)
 {
 	return (size + g->t.cluster - 1) / g->t.cluster * g->t.cluster;
@@ -84,7 +65,12 @@ static void place_live(struct fat *g, const struct fat_name *n, uint64_t *steps,
 	e->stored = (uint64_t)c->clusters * g->t.cluster;
 	if (e->kind == FS_DIR)
 		e->size = e->stored;
-	if (need && !c->clusters)
+	if (e->kind == FS_DIR || c->clusters == need)
+		return;
+	/* fat_file_runs() guesses that it lies in one piece, where the table does not deny it. */
+	if (c->end == CHAIN_FREE || c->end == CHAIN_LOST)
+		e->data_sure = FS_GUESSED;
+	else if (!c->clusters)
 		e->data_sure = FS_GONE;
 }
 
@@ -95,7 +81,7 @@ static void describe(struct fat *g, const struct fat_name *n, const struct fat_f
 	struct fs_entry *e = &item->e;
 	const struct fat_dirent *d = &n->e;
 
-	*item = (struct fat_item){.d = *d, .first = n->cluster};
+	*item = (struct fat_item){.d = *d, .first = n->cluster, .parent_cluster = dir->cluster};
 	*e = (struct fs_entry){
 		.id = n->at,
 		.parent = dir->id,
@@ -117,13 +103,14 @@ static void describe(struct fat *g, const struct fat_name *n, const struct fat_f
 
 static bool shown(const struct fat_name *n)
 {
-	return !fat_is_dots(&n->e) && (n->e.attr & (ATTR_LABEL | ATTR_DIR)) != ATTR_LABEL;
+	return !n->garbage && !fat_is_dots(&n->e) &&
+	       (n->e.attr & (ATTR_LABEL | ATTR_DIR)) != ATTR_LABEL;
 }
 
-static int push(struct walk *w, const char *path, uint64_t id, uint32_t cluster, bool gone)
+int fat_walk_push(struct fat_walking *w, const char *path, uint64_t id, uint32_t cluster, bool gone)
 {
 	struct fat *g = w->l->priv;
-	struct job *j;
+	struct fat_job *j;
 
 	if (cluster) {
 		if (!table_valid(&g->t, cluster) ||
@@ -141,32 +128,34 @@ static int push(struct walk *w, const char *path, uint64_t id, uint32_t cluster,
 		w->cap = cap;
 	}
 	j = &w->job[w->n];
-	*j = (struct job){.path = strdup(path), .id = id, .cluster = cluster, .gone = gone};
+	*j = (struct fat_job){.path = strdup(path), .id = id, .cluster = cluster, .gone = gone};
 	if (!j->path)
 		return -ENOMEM;
 	w->n++;
 	return 0;
 }
 
-static int visit(struct walk *w, const struct job *j, const struct fat_name *n, size_t at,
-		 char *path)
+static int visit(struct fat_walking *w, const struct fat_job *j, const struct fat_name *n,
+		 size_t at, char *path)
 {
 	struct fat_item item;
-	struct fat_folder dir = {j->id, j->gone};
+	struct fat_folder dir = {j->id, j->cluster, j->gone};
 	int r;
 
 	describe(w->l->priv, n, &dir, &w->steps, &item);
 	snprintf(path + at, FAT_NAME_BYTES + 1, "/%s", n->name);
 	item.e.path = path;
 	r = w->fn(w->arg, &item.e);
+	if (!r && w->owned && !item.e.deleted)
+		r = fat_walk_own(w, n->cluster);
 	/* A folder that is there has been a cluster's owner: cluster 0 is the root. */
 	if (r || !w->q->recursive || item.e.kind != FS_DIR || !n->cluster ||
 	    strlen(path) > PATH_LONG)
 		return r;
-	return push(w, path, n->at, n->cluster, item.e.deleted);
+	return fat_walk_push(w, path, n->at, n->cluster, item.e.deleted);
 }
 
-static int read_folder(struct walk *w, const struct job *j)
+static int read_folder(struct fat_walking *w, const struct fat_job *j)
 {
 	size_t at = strlen(j->path);
 	char *path = malloc(at + FAT_NAME_BYTES + 2);
@@ -188,42 +177,104 @@ static int read_folder(struct walk *w, const struct job *j)
 	return r;
 }
 
+int fat_walk_run(struct fat_walking *w)
+{
+	int r = 0;
+
+	while (!r && w->n) {
+		struct fat_job j = w->job[--w->n];
+
+		r = read_folder(w, &j);
+		free(j.path);
+	}
+	return r;
+}
+
+/* The folder at which the walk begins. */
+static int begin(struct fat_walking *w)
+{
+	struct fat *g = w->l->priv;
+	struct fs_entry *top = NULL;
+	struct fat_dirent d;
+	int r;
+
+	if (!w->q->dir || !w->q->dir[strspn(w->q->dir, "/")])
+		return fat_walk_push(w, "", FAT_ROOT_ID, g->bits == 32 ? g->root_cluster : 0,
+				     false);
+	r = fat_lookup(w->l, w->q->dir, &top);
+	if (!r && top->kind != FS_DIR)
+		r = -ENOTDIR;
+	if (!r)
+		r = fat_item_read(w->l, top->ref, &d);
+	if (!r)
+		r = fat_walk_push(w, top->path, top->id, fat_first(g, &d), top->deleted);
+	fs_entry_free(top);
+	return r;
+}
+
+static int walk(struct fat_walking *w, bool orphans)
+{
+	struct fat *g = w->l->priv;
+	int r = 0;
+
+	w->steps = (uint64_t)STEPS_PER_CLUSTER * g->t.clusters + 4096;
+	w->seen = calloc(1, g->t.clusters / 8 + 1);
+	if (orphans)
+		w->owned = calloc(1, g->t.clusters / 8 + 1);
+	if (!w->seen || (orphans && !w->owned))
+		r = -ENOMEM;
+	if (!r)
+		r = begin(w);
+	if (!r)
+		r = fat_walk_run(w);
+	if (!r && orphans)
+		r = fat_walk_orphans(w);
+	while (w->n)
+		free(w->job[--w->n].path);
+	free(w->job);
+	free(w->seen);
+	free(w->owned);
+	return r;
+}
+
+int fat_tree(struct layer *l, const struct fs_query *q,
+	     int (*fn)(void *arg, const struct fs_entry *e), void *arg)
+{
+	return walk(&(struct fat_walking){.l = l, .q = q, .fn = fn, .arg = arg}, false);
+}
+
+/* Entries below a folder that has no place on disk, of a walk through all. */
+struct below {
+	const struct fs_query *q;
+	int (*fn)(void *arg, const struct fs_entry *e);
+	void *arg;
+	bool any;
+};
+
+static int pass_below(void *arg, const struct fs_entry *e)
+{
+	struct below *b = arg;
+	size_t len = sizeof(FAT_ORPHANS) - 1;
+
+	if (strncmp(e->path, FAT_ORPHANS "/", len + 1))
+		return 0;
+	b->any = true;
+	return b->q->recursive || !strchr(e->path + len + 1, '/') ? b->fn(b->arg, e) : 0;
+}
+
 int fat_walk(struct layer *l, const struct fs_query *q,
 	     int (*fn)(void *arg, const struct fs_entry *e), void *arg)
 {
-	struct fat *g = l->priv;
-	struct walk w = {.l = l, .q = q, .fn = fn, .arg = arg};
-	struct fs_entry *top = NULL;
+	struct fs_query all = {.recursive = true, .deleted = q->deleted};
+	struct below b = {.q = q, .fn = fn, .arg = arg};
 	bool root = !q->dir || !q->dir[strspn(q->dir, "/")];
-	int r = root ? 0 : fat_lookup(l, q->dir, &top);
+	int r;
 
-	if (!r && top && top->kind != FS_DIR)
-		r = -ENOTDIR;
-	w.steps = (uint64_t)STEPS_PER_CLUSTER * g->t.clusters + 4096;
-	w.seen = calloc(1, g->t.clusters / 8 + 1);
-	if (!w.seen)
-		r = r ? r : -ENOMEM;
-	if (!r && top) {
-		struct fat_dirent d;
-
-		r = fat_item_read(l, top->ref, &d);
-		if (!r)
-			r = push(&w, top->path, top->id, fat_first(g, &d), top->deleted);
-	} else if (!r) {
-		r = push(&w, "", FAT_ROOT_ID, g->bits == 32 ? g->root_cluster : 0, false);
-	}
-	while (!r && w.n) {
-		struct job j = w.job[--w.n];
-
-		r = read_folder(&w, &j);
-		free(j.path);
-	}
-	while (w.n)
-		free(w.job[--w.n].path);
-	free(w.job);
-	free(w.seen);
-	fs_entry_free(top);
-	return r;
+	if (root || strcmp(q->dir, FAT_ORPHANS))
+		return walk(&(struct fat_walking){.l = l, .q = q, .fn = fn, .arg = arg},
+			    root && q->recursive);
+	r = walk(&(struct fat_walking){.l = l, .q = &all, .fn = pass_below, .arg = &b}, true);
+	return r || b.any ? r : -ENOENT;
 }
 
 /* --- one path --- */
@@ -257,14 +308,14 @@ static int root_entry(struct layer *l, struct fs_entry **e)
 	return *e ? 0 : -ENOMEM;
 }
 
-static int descend(struct look *k, const struct job *j, const char *rest, unsigned depth);
+static int descend(struct look *k, const struct fat_job *j, const char *rest, unsigned depth);
 
 /* @n has the name that is looked for: it is the one, or the way leads through it. */
-static int take(struct look *k, const struct job *j, const struct fat_name *n, const char *rest,
+static int take(struct look *k, const struct fat_job *j, const struct fat_name *n, const char *rest,
 		unsigned depth)
 {
 	struct fat_item item;
-	struct fat_folder dir = {j->id, j->gone};
+	struct fat_folder dir = {j->id, j->cluster, j->gone};
 	char *path;
 	int r;
 
@@ -279,7 +330,7 @@ static int take(struct look *k, const struct job *j, const struct fat_name *n, c
 	} else if (item.e.kind != FS_DIR) {
 		r = -ENOTDIR;
 	} else {
-		struct job next = {path, n->at, n->cluster, item.e.deleted};
+		struct fat_job next = {path, n->at, n->cluster, item.e.deleted};
 
 		r = n->cluster ? descend(k, &next, rest, depth + 1) : -ENOENT;
 	}
@@ -288,7 +339,7 @@ static int take(struct look *k, const struct job *j, const struct fat_name *n, c
 }
 
 /* Entries that are there first, then deleted ones: a way through the latter may lead further. */
-static int descend(struct look *k, const struct job *j, const char *rest, unsigned depth)
+static int descend(struct look *k, const struct fat_job *j, const char *rest, unsigned depth)
 {
 	enum { DEPTH = 256 };
 	size_t len = strcspn(rest, "/");
@@ -323,19 +374,59 @@ out:
 	return r;
 }
 
+struct wanted {
+	const char *path;
+	struct fs_entry *found;
+	bool any;
+};
+
+static int is_wanted(void *arg, const struct fs_entry *e)
+{
+	struct wanted *w = arg;
+
+	w->any = true;
+	if (strcmp(e->path, w->path))
+		return 0;
+	w->found = fs_entry_copy(e);
+	return w->found ? 1 : -ENOMEM;
+}
+
+/* What has no path but the one that we gave it. */
+static int look_in_orphans(struct layer *l, const char *path, struct fs_entry **e)
+{
+	static const struct fs_entry dir = {.id = FAT_ORPHAN,
+					    .parent = FAT_ROOT_ID,
+					    .path = FAT_ORPHANS,
+					    .kind = FS_DIR,
+					    .path_sure = FS_GONE,
+					    .ref = FAT_ORPHAN};
+	struct wanted w = {.path = path};
+	int r = fat_walk(l, &(struct fs_query){.dir = FAT_ORPHANS, .recursive = true}, is_wanted,
+			 &w);
+
+	if (r < 0)
+		return r;
+	*e = w.found;
+	if (!strcmp(path, FAT_ORPHANS))
+		*e = fs_entry_copy(&dir);
+	return *e ? 0 : -ENOENT;
+}
+
 int fat_lookup(struct layer *l, const char *path, struct fs_entry **e)
 {
 	struct fat *g = l->priv;
 	struct look k = {.l = l, .steps = (uint64_t)STEPS_PER_CLUSTER * g->t.clusters + 4096};
-	struct job root = {"", FAT_ROOT_ID, g->bits == 32 ? g->root_cluster : 0, false};
+	struct fat_job root = {"", FAT_ROOT_ID, g->bits == 32 ? g->root_cluster : 0, false};
+	const char *rest = path + strspn(path, "/");
 	int r;
 
 	*e = NULL;
-	path += strspn(path, "/");
-	if (!*path)
+	if (!*rest)
 		return root_entry(l, e);
-	r = descend(&k, &root, path, 0);
+	r = descend(&k, &root, rest, 0);
 	*e = k.found;
+	if (r == -ENOENT && !strncmp(path, FAT_ORPHANS, sizeof(FAT_ORPHANS) - 1))
+		r = look_in_orphans(l, path, e);
 	return r;
 }
 
@@ -351,6 +442,8 @@ int fat_item_read(struct layer *l, uint64_t at, struct fat_dirent *d)
 					 .cluster_hi = to_le16((uint16_t)(g->root_cluster >> 16))};
 		return 0;
 	}
+	if (at & FAT_ORPHAN)
+		return fat_orphan_item(l, (uint32_t)at, d);
 	r = layer_read(l->below, at, d, sizeof(*d), &bad);
 	if (!r && bad.n)
 		r = -EIO;

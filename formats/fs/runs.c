@@ -13,7 +13,8 @@ int fs_runs_add(struct fs_runs *r, const struct fs_run *run)
 	if (run->off + run->len < run->off || (last && run->off < last->off + last->len))
 		return -EINVAL;
 	if (last && last->kind == run->kind && last->off + last->len == run->off &&
-	    (run->kind == EXTENT_DATA ? last->at + last->len == run->at : last->why == run->why)) {
+	    last->doubtful == run->doubtful && last->why == run->why &&
+	    (run->kind != EXTENT_DATA || last->at + last->len == run->at)) {
 		last->len += run->len;
 		return 0;
 	}
@@ -75,6 +76,25 @@ static int file_map(struct layer *l, uint64_t off, struct extent *run)
 	return 0;
 }
 
+/* The bytes are there; whether they are this file's is another matter. */
+static int file_read_doubtful(struct layer *l, uint64_t off, void *buf, size_t len,
+			      struct ranges *bad)
+{
+	const struct fs_runs *runs = l->priv;
+	const struct fs_run *f = fs_runs_at(runs, off);
+	int r = layer_read_mapped(l, off, buf, len, bad);
+
+	for (; !r && f && f < runs->v + runs->n && f->off < off + len; f++) {
+		uint64_t from = f->off > off ? f->off : off, end = f->off + f->len;
+
+		if (end > off + len)
+			end = off + len;
+		if (f->kind == EXTENT_DATA && f->doubtful)
+			r = ranges_add(bad, from, end - from, GRADE_DOUBTFUL, f->why);
+	}
+	return r;
+}
+
 static void file_close(struct layer *l)
 {
 	fs_runs_free(l->priv);
@@ -89,12 +109,23 @@ static const struct layer_ops file_ops = {
 	.close = file_close,
 };
 
+static const struct layer_ops file_doubtful_ops = {
+	.name = "file",
+	.kind = LAYER_FILE,
+	.read = file_read_doubtful,
+	.map = file_map,
+	.close = file_close,
+};
+
 int fs_file_new(struct layer *fs, const char *path, uint64_t size, struct fs_runs *runs,
 		struct layer **file)
 {
 	struct fs_runs *own = malloc(sizeof(*own));
+	bool doubtful = false;
 
-	*file = own ? layer_file_new(&file_ops, fs, path) : NULL;
+	for (size_t i = 0; i < runs->n && !doubtful; i++)
+		doubtful = runs->v[i].doubtful;
+	*file = own ? layer_file_new(doubtful ? &file_doubtful_ops : &file_ops, fs, path) : NULL;
 	if (!*file) {
 		free(own);
 		fs_runs_free(runs);

@@ -9,7 +9,8 @@
 struct fs_run {
 	uint64_t off, len;
 	enum extent_kind kind;
-	enum finding_id why; /* LOST */
+	bool doubtful;	     /* DATA: guessed to be the file's, for the reason @why */
+	enum finding_id why; /* LOST, doubtful */
 	uint64_t at;	     /* DATA: in the volume; may be past its end: read() then says lost */
 };
 

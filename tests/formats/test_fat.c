@@ -73,7 +73,7 @@ static void every_file_is_there_as_it_was_put_in(void **state)
 		struct image *img = fresh(i);
 		struct fs_list list;
 
-		image_open(img, &fat_ops);
+		image_check(img, &fat_ops);
 		assert_int_equal(img->err, 0);
 		assert_clean(img);
 		fs_list(img->top, false, &list);
