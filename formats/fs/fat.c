@@ -19,7 +19,7 @@ enum { COMPARED_AT_OPEN = 16 << 20 };
 static int fat_probe(struct layer *below)
 {
 	struct fat g;
-	int score = fat_find_boot(below, &g);
+	int score = fat_find_boot(below, false, &g);
 
 	return score > 0 && g.from == FAT_FROM_BOOT ? score : 0;
 }
@@ -27,9 +27,10 @@ static int fat_probe(struct layer *below)
 static int fat_search(struct layer *below)
 {
 	struct fat g;
-	int score = fat_find_boot(below, &g);
+	int score = fat_find_boot(below, true, &g);
 
-	return score > 0 && g.from != FAT_FROM_BOOT ? score - 20 : 0;
+	return score > 0 && g.from != FAT_FROM_BOOT ? score - (g.from == FAT_FROM_BACKUP ? 20 : 0)
+						    : 0;
 }
 
 static void report_end(struct layer *l, const struct fat *g)
@@ -55,7 +56,7 @@ static int fat_open(struct layer *l)
 	if (!g)
 		return -ENOMEM;
 	l->priv = g;
-	r = fat_find_boot(l->below, g);
+	r = fat_find_boot(l->below, true, g);
 	if (r < 0)
 		return -EBADMSG;
 	l->size = l->below->size;
@@ -64,6 +65,11 @@ static int fat_open(struct layer *l)
 	if (g->from == FAT_FROM_BACKUP)
 		finding(l, FAT_BOOT_LOST, 0, sizeof(g->boot),
 			"the boot sector can't be used; its copy in sector 6 is read instead");
+	if (g->from == FAT_FROM_FATS)
+		finding(l, FAT_BOOT_REBUILT, 0, sizeof(g->boot),
+			"the boot sector can't be used, and has no copy; sizes and places are told "
+			"from the FATs: FAT%u, clusters of %" PRIu32 " bytes",
+			g->bits, g->t.cluster);
 	report_end(l, g);
 	r = table_open(&g->t);
 	return r || g->t.len > COMPARED_AT_OPEN ? r : fat_compare(l);

@@ -77,7 +77,7 @@ enum {
 	CASE_EXT = 0x10,
 };
 
-enum fat_from { FAT_FROM_BOOT, FAT_FROM_BACKUP };
+enum fat_from { FAT_FROM_BOOT, FAT_FROM_BACKUP, FAT_FROM_FATS };
 
 struct fat {
 	struct fat_boot boot; /* what is used */
@@ -93,8 +93,14 @@ struct fat {
 
 /* fat_geometry() - what a boot sector states; false: it can't be one. Touches all but g->t.cache. */
 bool fat_geometry(const struct fat_boot *b, struct fat *g);
-/* fat_find_boot() - the boot sector or its copy, and how sure (0..100); -ENOENT */
-int fat_find_boot(struct layer *below, struct fat *g);
+/*
+ * fat_find_boot() - the boot sector or its copy, and how sure (0..100); -ENOENT
+ * @rebuild: without both, what the FATs say
+ */
+int fat_find_boot(struct layer *below, bool rebuild, struct fat *g);
+
+/* fat_rebuild() - sizes and places from the FATs and folders alone; how sure, 0: nothing */
+int fat_rebuild(struct layer *below, struct fat *g);
 
 /* A folder's bytes, all of it. */
 struct fat_dir {

@@ -131,7 +131,7 @@ static int boot_at(struct layer *below, uint64_t at, struct fat *g)
 	return magic && (b.jump[0] == 0xeb || b.jump[0] == 0xe9) ? 45 : 0;
 }
 
-int fat_find_boot(struct layer *below, struct fat *g)
+int fat_find_boot(struct layer *below, bool rebuild, struct fat *g)
 {
 	struct fat first = {0};
 	int score = boot_at(below, 0, &first), best = score;
@@ -147,6 +147,16 @@ int fat_find_boot(struct layer *below, struct fat *g)
 			best = score;
 			*g = other;
 			g->from = FAT_FROM_BACKUP;
+		}
+	}
+	if (best < 75 && rebuild) {
+		struct fat other = {0};
+
+		score = fat_rebuild(below, &other);
+		if (score > best) {
+			best = score;
+			*g = other;
+			g->from = FAT_FROM_FATS;
 		}
 	}
 	return best ? best : -ENOENT;

@@ -283,8 +283,10 @@ static int name_shared(void *arg, const struct fs_owner *o)
 {
 	struct check *k = arg;
 
-	if (!o->file)
+	/* Pieces of one file come one behind the other: the first one is enough. */
+	if (!o->file || o->file->id & FAT_ORPHAN || o->file->id == k->at)
 		return 0;
+	k->at = o->file->id;
 	finding_fact(k->l, FAT_CROSS_LINKED,
 		     &(struct fact){.at = o->file->id,
 				    .at_len = FAT_ENTRY,
@@ -304,6 +306,7 @@ static int check_shared(struct check *k)
 	if (!k->shared.n)
 		return 0;
 	r = ranges_flatten(&k->shared);
+	k->at = 0;
 	return r ? r : fat_owners(k->l, &k->shared, name_shared, k);
 }
 

@@ -3,7 +3,8 @@
  * FAT: two copies of the table that say different things. Nothing in a copy proves it, but chains
  * do: a cluster that an entry or another cluster leads to is in use, so a copy that calls it free
  * is wrong there; so is one that leads to no cluster at all. Each sector is taken from the copy
- * with fewer such contradictions, the first one among equals (as systems do).
+ * with fewer such contradictions. Where none has any, from the copy that has fewer by itself, and
+ * if that does not decide from the first one, as systems do.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -31,12 +32,12 @@ struct weigh {
 	uint32_t lost[2]; /* sectors that can't be read */
 	uint64_t both;	  /* address of the first one lost in both copies, or 0 */
 	uint32_t n_both;
+	uint64_t wrong[2]; /* contradictions of each copy as a whole */
 };
 
-static uint32_t peek_next(struct weigh *w, unsigned k, uint32_t cluster)
+static uint32_t peek_in(struct weigh *w, unsigned k, struct peek *p, uint32_t cluster)
 {
 	struct fat *g = w->l->priv;
-	struct peek *p = &w->peek[k];
 	uint32_t len;
 	uint64_t off = table_entry_at(&g->t, 0, cluster, &len) - g->t.at[0];
 	struct ranges bad = {0};
@@ -50,6 +51,11 @@ static uint32_t peek_next(struct weigh *w, unsigned k, uint32_t cluster)
 		ranges_free(&bad);
 	}
 	return p->lost ? NEXT_LOST : table_decode(&g->t, p->buf + off % TABLE_SECTOR, cluster);
+}
+
+static uint32_t peek_next(struct weigh *w, unsigned k, uint32_t cluster)
+{
+	return peek_in(w, k, &w->peek[k], cluster);
 }
 
 static struct table_choice *choice_of(struct fat_table *t, uint32_t cluster)
@@ -151,9 +157,21 @@ static void in_use(struct weigh *w, uint32_t cluster)
 		c->wrong[k] += peek_next(w, k, cluster) == NEXT_FREE;
 }
 
-static int starts_in_use(void *arg, const struct fs_entry *e)
+/* A file's clusters, as far as its size goes, and no further: which copies say otherwise? */
+static int weigh_file(void *arg, const struct fs_entry *e)
 {
-	in_use(arg, ((const struct fat_item *)e)->first);
+	const struct fat_item *item = (const void *)e;
+	struct weigh *w = arg;
+	struct fat *g = w->l->priv;
+	struct table_choice *c;
+
+	in_use(w, item->first);
+	if (e->kind == FS_DIR || !item->chain.last)
+		return 0;
+	c = choice_of(&g->t, item->chain.last);
+	for (unsigned k = 0; k < 2 && c; k++)
+		c->wrong[k] += table_valid(&g->t, peek_next(w, k, item->chain.last)) !=
+			       (e->stored < e->size);
 	return 0;
 }
 
@@ -192,6 +210,44 @@ static int all_links(struct weigh *w)
 	return pos.err;
 }
 
+/* Links of copy @k to no cluster, to free ones, and to those that another one leads to. */
+static int contradictions(struct weigh *w, unsigned k, uint64_t *n)
+{
+	struct fat *g = w->l->priv;
+	uint8_t *seen = calloc(1, g->t.clusters / 8 + 1);
+	struct peek at_target = {0};
+
+	*n = 0;
+	for (uint32_t c = 2; seen && table_valid(&g->t, c); c++) {
+		uint32_t v = peek_next(w, k, c);
+		uint8_t bit;
+
+		if (v == NEXT_FREE || v == NEXT_BAD || v == NEXT_END || v == NEXT_LOST)
+			continue;
+		if (!table_valid(&g->t, v)) {
+			++*n;
+			continue;
+		}
+		bit = (uint8_t)(1 << (v - 2) % 8);
+		*n += (seen[(v - 2) / 8] & bit) != 0;
+		seen[(v - 2) / 8] |= bit;
+		*n += peek_in(w, k, &at_target, v) == NEXT_FREE;
+	}
+	free(seen);
+	return seen ? 0 : -ENOMEM;
+}
+
+static int judge_copies(struct weigh *w)
+{
+	struct fat *g = w->l->priv;
+	int r = contradictions(w, 0, &w->wrong[0]);
+
+	if (!r)
+		r = contradictions(w, 1, &w->wrong[1]);
+	g->t.prefer = w->wrong[1] < w->wrong[0];
+	return r ? r : table_reopen(&g->t);
+}
+
 /* One more round, with what the last one chose. *@changed: it made a difference. */
 static int weigh_once(struct weigh *w, bool *changed)
 {
@@ -207,10 +263,11 @@ static int weigh_once(struct weigh *w, bool *changed)
 	if (!r && g->bits == 32)
 		in_use(w, g->root_cluster);
 	if (!r)
-		r = fat_tree(w->l, &(struct fs_query){.recursive = true}, starts_in_use, w);
+		r = fat_tree(w->l, &(struct fs_query){.recursive = true}, weigh_file, w);
 	*changed = false;
 	for (size_t i = 0; i < t->n_choices; i++)
-		*changed = *changed || table_second(&before[i]) != table_second(&t->choice[i]);
+		*changed =
+			*changed || table_second(t, &before[i]) != table_second(t, &t->choice[i]);
 	free(before);
 	return r ? r : table_reopen(t);
 }
@@ -221,7 +278,7 @@ static void report(struct layer *l, const struct weigh *w)
 	size_t second = 0, first_at = 0;
 
 	for (size_t i = 0; i < g->t.n_choices; i++)
-		second += table_second(&g->t.choice[i]);
+		second += table_second(&g->t, &g->t.choice[i]);
 	if (g->t.n_choices) {
 		first_at = g->t.choice[0].sector * (size_t)TABLE_SECTOR;
 		finding_fact(l, FAT_COPIES_DIFFER,
@@ -269,6 +326,8 @@ int fat_compare(struct layer *l)
 	int r = g->t.n < 2 ? look_at_one(&w) : compare(&w);
 
 	g->t.compared = true;
+	if (!r && g->t.n_choices)
+		r = judge_copies(&w);
 	for (int i = 0; i < ROUNDS && !r && g->t.n_choices && changed; i++)
 		r = weigh_once(&w, &changed);
 	if (!r)

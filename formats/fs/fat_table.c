@@ -34,7 +34,7 @@ static bool chosen(const struct fat_table *t, uint32_t sector)
 {
 	const struct table_choice *c = table_choice_at(t, sector);
 
-	return c && table_second(c);
+	return c && table_second(t, c);
 }
 
 /* One page of one copy; what is lost of it is in @bad, by its offset in the page. */

@@ -33,7 +33,8 @@ struct fat_table {
 	struct cache *cache;
 	struct table_choice *choice; /* by sector */
 	size_t n_choices, cap_choices;
-	bool compared; /* all of both copies was */
+	unsigned prefer; /* where nothing else decides */
+	bool compared;	 /* all of both copies was */
 };
 
 /* Entry values, whatever the width. */
@@ -44,9 +45,9 @@ enum {
 	NEXT_LOST = 0xfffffffeu, /* can't be read */
 };
 
-static inline bool table_second(const struct table_choice *c)
+static inline bool table_second(const struct fat_table *t, const struct table_choice *c)
 {
-	return c->wrong[1] < c->wrong[0];
+	return c->wrong[1] < c->wrong[0] || (c->wrong[1] == c->wrong[0] && t->prefer == 1);
 }
 /* table_choice_at() - if the copies differ in this sector, or NULL */
 struct table_choice *table_choice_at(const struct fat_table *t, uint32_t sector);

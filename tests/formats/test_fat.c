@@ -168,6 +168,266 @@ static void a_volume_that_was_cut_short_says_so(void **state)
 	image_free(img);
 }
 
+static void without_any_boot_sector_the_fats_tell(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 3; i++) {
+		struct image *img = fresh(i);
+		struct fs_list list;
+
+		memset(img->buf, 0, 512);
+		memset(img->buf + 6 * 512, 0, i == 2 ? 512 : 0);
+		image_discover(img);
+		assert_finding(img, FAT_BOOT_REBUILT, 0);
+		fs_list(img->source->child, false, &list);
+		assert_int_equal(fs_intact(&list, &sums[i]), sums[i].n);
+		fs_list_free(&list);
+		image_free(img);
+	}
+}
+
+/* Layout of kinds[], as mkfs.vfat makes it. */
+static uint64_t le(const struct image *img, size_t at, int bytes)
+{
+	uint64_t v = 0;
+
+	memcpy(&v, img->buf + at, (size_t)bytes);
+	return v;
+}
+static uint64_t fat_len(const struct image *img)
+{
+	return 512 * (le(img, 22, 2) ? le(img, 22, 2) : le(img, 36, 4));
+}
+static uint64_t fat_at(const struct image *img, unsigned k)
+{
+	return 512 * le(img, 14, 2) + k * fat_len(img);
+}
+static uint64_t heap_at(const struct image *img)
+{
+	return fat_at(img, 2) + 32 * le(img, 17, 2);
+}
+static uint64_t cluster_len(const struct image *img)
+{
+	return 512 * le(img, 13, 1);
+}
+
+enum damage { ZEROS, NOISE, ONES };
+
+static void spoil(struct image *img, uint64_t at, uint64_t len, enum damage how)
+{
+	uint32_t x = 12345;
+
+	for (uint64_t i = 0; i < len; i++) {
+		x = x * 1664525 + 1013904223;
+		img->buf[at + i] = (uint8_t)(how == ZEROS ? 0 : how == ONES ? 0xff : x >> 24);
+	}
+}
+
+/* Either FAT, all of it or a part, in any way: nothing is lost. */
+static void one_fat_is_enough(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 3; i++)
+		for (unsigned k = 0; k < 2; k++)
+			for (enum damage how = ZEROS; how <= ONES; how++)
+				for (int part = 0; part < 2; part++) {
+					struct image *img = fresh(i);
+					struct fs_list list;
+
+					spoil(img, fat_at(img, k) + (unsigned)part * 512,
+					      part ? 512 : fat_len(img), how);
+					image_check(img, &fat_ops);
+					assert_int_equal(img->err, 0);
+					if (memcmp(img->buf, good[i]->buf, img->len))
+						assert_finding(img, FAT_COPIES_DIFFER, ANYWHERE);
+					fs_list(img->top, false, &list);
+					if (fs_intact(&list, &sums[i]) != sums[i].n) {
+						image_print(img);
+						fail_msg("FAT%u, copy %u, %d, %d: %u of %zu",
+							 kinds[i].bits, k, how, part,
+							 fs_intact(&list, &sums[i]), sums[i].n);
+					}
+					assert_int_equal(
+						image_seen(img, FAT_CHAIN_BROKEN, ANYWHERE), 0);
+					assert_int_equal(
+						image_seen(img, FAT_CROSS_LINKED, ANYWHERE), 0);
+					fs_list_free(&list);
+					image_free(img);
+				}
+}
+
+/* Both FATs zeroed: files that lie in one piece are guessed right, and doubtful. */
+static void without_fats_files_are_guessed(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		struct image *img = fresh(i);
+		struct fs_list list;
+		const struct fs_item *item;
+
+		spoil(img, fat_at(img, 0) + 4, 2 * fat_len(img) - 4, ZEROS);
+		image_check(img, &fat_ops);
+		assert_finding(img, FAT_CHAIN_BROKEN, ANYWHERE);
+		fs_list(img->top, false, &list);
+		item = fs_listed(&list, "/README.TXT", false);
+		assert_non_null(item);
+		assert_int_equal(item->lost, 0);
+		assert_int_equal(item->doubtful, item->e->size);
+		assert_int_equal(item->e->data_sure, FS_GUESSED);
+		for (size_t k = 0; k < sums[i].n; k++)
+			if (!strcmp(sums[i].v[k].path, "/README.TXT"))
+				assert_string_equal(item->sha256, sums[i].v[k].sha256);
+		fs_list_free(&list);
+		image_free(img);
+	}
+}
+
+static uint64_t entry_of(struct image *img, const char *path)
+{
+	image_open(img, &fat_ops);
+	return id_of(img->top, path);
+}
+
+static uint32_t first_of(const struct image *img, uint64_t entry)
+{
+	return (uint32_t)(le(img, entry + 26, 2) | le(img, entry + 20, 2) << 16);
+}
+
+static void put_fat16(struct image *img, uint32_t cluster, uint16_t value)
+{
+	for (unsigned k = 0; k < 2; k++)
+		image_poke(img, fat_at(img, k) + 2 * cluster, &value, 2);
+}
+
+static void chains_are_checked(void **state)
+{
+	struct image *img = fresh(1);
+	uint64_t readme = entry_of(img, "/README.TXT"),
+		 deep = entry_of(img, "/Docs/inner/deep.dat");
+	uint32_t a = first_of(img, readme), b = first_of(img, deep);
+	struct fs_list list;
+
+	(void)state;
+	put_fat16(img, a + 1, (uint16_t)a);
+	image_check(img, &fat_ops);
+	assert_finding(img, FAT_CHAIN_LOOP, readme);
+	assert_finding(img, FAT_LOST_CHAIN, ANYWHERE);
+	assert_string_equal(image_first(img, FAT_CHAIN_LOOP)->message,
+			    "the chain returns to a cluster that it had before, after 2");
+	put_fat16(img, a + 1, (uint16_t)(b + 1));
+	image_check(img, &fat_ops);
+	assert_finding(img, FAT_CROSS_LINKED, readme);
+	assert_finding(img, FAT_CROSS_LINKED, deep);
+	put_fat16(img, a + 1, 0xffff);
+	image_check(img, &fat_ops);
+	assert_finding(img, FAT_CHAIN_BROKEN, readme);
+	fs_list(img->top, false, &list);
+	assert_int_equal(fs_listed(&list, "/README.TXT", false)->lost,
+			 le(img, readme + 28, 4) - 2 * cluster_len(img));
+	fs_list_free(&list);
+	put_fat16(img, a + 1, 0xfff0);
+	image_check(img, &fat_ops);
+	assert_finding(img, FAT_CHAIN_BROKEN, readme);
+	put_fat16(img, a + 1, (uint16_t)(a + 2));
+	image_check(img, &fat_ops);
+	assert_clean(img);
+	image_le32(img, readme + 28, 10);
+	image_check(img, &fat_ops);
+	assert_finding(img, FAT_CHAIN_LONG, readme);
+	image_free(img);
+}
+
+static void a_lost_folder_is_found_by_its_clusters(void **state)
+{
+	struct image *img = fresh(2);
+	uint64_t docs = entry_of(img, "/Docs");
+	struct fs_list list;
+	struct fs_entry *e;
+	char path[64];
+	uint32_t first = first_of(img, docs);
+
+	(void)state;
+	memset(img->buf + docs, 0xe5, 1);
+	memset(img->buf + docs - 32, 0xe5, 1);
+	image_check(img, &fat_ops);
+	assert_finding(img, FAT_LOST_CHAIN, ANYWHERE);
+	fs_list(img->top, false, &list);
+	snprintf(path, sizeof(path), "/$orphans/%u/inner/deep.dat", first);
+	assert_non_null(fs_listed(&list, path, false));
+	assert_int_equal(fs_listed(&list, path, false)->lost, 0);
+	fs_list_free(&list);
+	assert_int_equal(img->top->ops->fs->lookup(img->top, path, &e), 0);
+	assert_string_equal(e->path, path);
+	fs_entry_free(e);
+	assert_owners_agree(img->top);
+	image_free(img);
+}
+
+static void folders_are_checked(void **state)
+{
+	struct image *img = fresh(1);
+	uint64_t docs = entry_of(img, "/Docs"), file1 = entry_of(img, "/Docs/file1");
+	uint64_t dots = heap_at(img) + (first_of(img, docs) - 2) * cluster_len(img);
+	uint64_t lfn = entry_of(img, "/A rather long name with spaces.text");
+	uint8_t keep[32];
+
+	(void)state;
+	image_le32(img, docs + 28, 5);
+	image_poke(img, dots + 26, "\x07", 1);
+	image_check(img, &fat_ops);
+	assert_finding(img, FAT_DIR_SIZE, docs + 28);
+	assert_finding(img, FAT_DIR_DOTS, dots);
+	image_poke(img, lfn + 1, "Q", 1);
+	image_check(img, &fat_ops);
+	assert_finding(img, FAT_LONG_NAME, lfn);
+	memcpy(keep, img->buf + file1, 32);
+	image_poke(img, file1, "a*", 2);
+	image_check(img, &fat_ops);
+	assert_finding(img, FAT_NAME_BAD, file1);
+	image_poke(img, file1, "FILE3", 5);
+	image_check(img, &fat_ops);
+	assert_finding(img, FAT_NAME_TWICE, ANYWHERE);
+	spoil(img, file1, 32, NOISE);
+	image_check(img, &fat_ops);
+	assert_finding(img, FAT_ENTRY_BAD, file1);
+	image_free(img);
+}
+
+static void the_boot_sectors_company_is_checked(void **state)
+{
+	struct image *img = fresh(2);
+
+	(void)state;
+	img->buf[6 * 512 + 13] ^= 4;
+	image_le32(img, 512 + 488, 17);
+	img->buf[65] |= 3;
+	image_check(img, &fat_ops);
+	assert_finding(img, FAT_BACKUP_BAD, 6 * 512 + 13);
+	assert_finding(img, FAT_FREE_COUNT, 512 + 488);
+	assert_finding(img, FAT_DIRTY, 0);
+	assert_finding(img, FAT_IO_ERRORS, 0);
+	img->buf[512] = 0;
+	image_check(img, &fat_ops);
+	assert_finding(img, FAT_FSINFO_BAD, 512);
+	image_free(img);
+}
+
+static void owners_are_named(void **state)
+{
+	struct image *img = fresh(2);
+	uint64_t readme = entry_of(img, "/README.TXT");
+	uint64_t at = heap_at(img) + (first_of(img, readme) - 2) * cluster_len(img);
+
+	(void)state;
+	assert_string_equal(fs_owner_of(img->top, at + 5), "file /README.TXT at 5");
+	assert_string_equal(fs_owner_of(img->top, 0), "structure boot sector");
+	assert_string_equal(fs_owner_of(img->top, 512), "structure FSInfo");
+	assert_string_equal(fs_owner_of(img->top, fat_at(img, 1)), "structure second FAT");
+	assert_string_equal(fs_owner_of(img->top, heap_at(img)), "structure root folder");
+	assert_string_equal(fs_owner_of(img->top, img->len - 4096), "free");
+	image_free(img);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -176,6 +436,14 @@ int main(void)
 		cmocka_unit_test(deleted_files_come_back),
 		cmocka_unit_test(a_lost_boot_sector_is_read_from_its_copy),
 		cmocka_unit_test(a_volume_that_was_cut_short_says_so),
+		cmocka_unit_test(without_any_boot_sector_the_fats_tell),
+		cmocka_unit_test(one_fat_is_enough),
+		cmocka_unit_test(without_fats_files_are_guessed),
+		cmocka_unit_test(chains_are_checked),
+		cmocka_unit_test(a_lost_folder_is_found_by_its_clusters),
+		cmocka_unit_test(folders_are_checked),
+		cmocka_unit_test(the_boot_sectors_company_is_checked),
+		cmocka_unit_test(owners_are_named),
 	};
 
 	return cmocka_run_group_tests(tests, make_all, free_all);

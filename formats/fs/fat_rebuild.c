@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * FAT without a boot sector. The two FATs begin alike, and their distance is their length; what is
+ * behind them must hold as many clusters as they have entries; and a folder says in its first
+ * entry which cluster it is, which proves the rest.
+ */
+#include <string.h>
+
+#include "formats/fs/fat.h"
+
+enum {
+	FIRST_FAT_MAX = 4096,	   /* sectors before the first FAT */
+	FAT_SECTORS_MAX = 1 << 17, /* of one FAT: 64 MiB */
+	LOOKED_AT = 64,		   /* entries of the root, for folders */
+};
+
+static bool get(struct layer *below, uint64_t at, void *buf, size_t len)
+{
+	struct ranges bad = {0};
+	bool ok = !layer_read(below, at, buf, len, &bad) && !bad.n;
+
+	ranges_free(&bad);
+	return ok;
+}
+
+/*
+ * FG, "FAT initialization": media byte and ones, then the end of a chain that has flags. FAT12 and
+ * FAT16 can begin alike: a mask of the widths that it may be, as bits / 4 = 3, 4, 8.
+ */
+static unsigned begins_fat(const uint8_t p[8])
+{
+	unsigned widths = 1u << 3;
+
+	if ((p[0] != 0xf0 && p[0] < 0xf8) || p[1] != 0xff || p[2] != 0xff)
+		return 0;
+	if ((p[3] & 0x0f) == 0x0f && p[4] == 0xff && p[5] == 0xff && p[6] == 0xff &&
+	    (p[7] & 0x03) == 0x03)
+		widths |= 1u << 8;
+	if ((p[3] | 0xc0) == 0xff)
+		widths |= 1u << 4;
+	return widths;
+}
+
+/* How many folders in the root name themselves where this geometry has them; -1: noise. */
+static int proof(struct layer *below, const struct fat *g)
+{
+	uint64_t at = g->bits == 32 ? table_addr(&g->t, g->root_cluster) : g->root_at;
+	struct fat_dirent e[LOOKED_AT], self;
+	int folders = 0, n = 0;
+
+	if (!get(below, at, e, sizeof(e)))
+		return -1;
+	for (int i = 0; i < LOOKED_AT && e[i].name[0]; i++) {
+		if (e[i].attr & 0xc0 || (e[i].name[0] < ' ' && e[i].name[0] > 0x14 &&
+					 (e[i].attr & ATTR_MASK) != ATTR_LONG))
+			return -1;
+		n++;
+		if (e[i].name[0] == 0xe5 || (e[i].attr & ATTR_MASK) == ATTR_LONG ||
+		    !(e[i].attr & ATTR_DIR) || !table_valid(&g->t, fat_first(g, &e[i])))
+			continue;
+		if (!get(below, table_addr(&g->t, fat_first(g, &e[i])), &self, sizeof(self)))
+			continue;
+		if (memcmp(self.name, ".          ", 11) ||
+		    fat_first(g, &self) != fat_first(g, &e[i]))
+			return -1;
+		folders++;
+	}
+	return n ? folders : -1;
+}
+
+static bool set_up(struct layer *below, const struct fat_boot *known, unsigned bits,
+		   uint32_t per_cluster, uint32_t roots, struct fat *g)
+{
+	struct fat_boot b = *known;
+
+	b.per_cluster = (uint8_t)per_cluster;
+	b.root_entries = to_le16((uint16_t)roots);
+	return fat_geometry(&b, g) && g->bits == bits && g->size <= below->size &&
+	       ((uint64_t)g->t.clusters + 2) * bits / 8 >
+		       g->t.at[1] - g->t.at[0] - 2ull * g->sector;
+}
+
+/* The FATs are known: try sizes of clusters and of the root until folders confirm them. */
+static int fit(struct layer *below, const struct fat_boot *b, unsigned bits, struct fat *best)
+{
+	static const uint16_t roots[] = {512, 224, 112, 64, 240, 256, 128, 1024};
+	int most = 0;
+
+	for (uint32_t per = 1; per <= 128; per *= 2)
+		for (size_t i = 0; i < (bits == 32 ? 1 : sizeof(roots) / sizeof(*roots)); i++) {
+			struct fat g = {0};
+			int n;
+
+			if (!set_up(below, b, bits, per, bits == 32 ? 0 : roots[i], &g))
+				continue;
+			n = proof(below, &g);
+			/* Without folders, only the usual root of FAT32, or of 512 entries. */
+			if (n > most || (!n && !most && !i && !best->bits)) {
+				*best = g;
+				most = n > 0 ? n : 0;
+			}
+		}
+	return most ? 85 : best->bits ? 62 : 0;
+}
+
+/* Two FATs of @len sectors, the first one at sector @first: what fits best? */
+static int try_fats(struct layer *below, const uint8_t head[8], uint32_t sector, uint32_t first,
+		    uint64_t len, struct fat *g)
+{
+	uint64_t sectors = below->size / sector;
+	int best = 0;
+
+	for (unsigned bits = 32; bits >= 12; bits -= bits == 32 ? 16 : 4) {
+		struct fat_boot b = {.jump = {0xeb, 0x3c, 0x90},
+				     .sector = to_le16((uint16_t)sector),
+				     .reserved = to_le16((uint16_t)first),
+				     .fats = 2,
+				     .media = head[0],
+				     .sectors32 = to_le32((uint32_t)sectors),
+				     .magic = {0x55, 0xaa}};
+		struct fat other = {0};
+		int score;
+
+		if (!(begins_fat(head) & 1u << bits / 4) || (bits != 32 && len > UINT16_MAX))
+			continue;
+		if (bits == 32) {
+			b.f32.fat_sectors = to_le32((uint32_t)len);
+			b.f32.root_cluster = to_le32(2);
+		} else {
+			b.fat_sectors16 = to_le16((uint16_t)len);
+		}
+		score = fit(below, &b, bits, &other);
+		if (score > best) {
+			best = score;
+			*g = other;
+		}
+	}
+	return best;
+}
+
+int fat_rebuild(struct layer *below, struct fat *g)
+{
+	uint32_t sector = below->sector == 4096 ? 4096 : 512, first = 0;
+	uint64_t sectors = below->size / sector;
+	uint8_t p[8], head[8];
+	bool found = false;
+	int score = 0;
+
+	for (uint32_t s = 1; s < FIRST_FAT_MAX && s < sectors && !found; s++) {
+		first = s;
+		found = get(below, (uint64_t)s * sector, head, 8) && begins_fat(head);
+	}
+	if (!found || sectors > UINT32_MAX)
+		return 0;
+	for (uint64_t s = first + 1; !score && s < first + FAT_SECTORS_MAX && s < sectors; s++)
+		if (get(below, s * sector, p, 8) && !memcmp(p, head, 3) && begins_fat(p))
+			score = try_fats(below, head, sector, first, s - first, g);
+	return score;
+}
