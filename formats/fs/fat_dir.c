@@ -187,6 +187,7 @@ static int place_run(void *arg, uint32_t cluster, uint32_t n)
 static int guess_runs(struct placing *p, struct fat_table *t, uint32_t from, uint64_t size)
 {
 	struct table_pos pos = {0};
+	uint64_t before = p->off;
 	int r = 0;
 
 	for (; p->off < size && table_valid(t, from) && !r; from++) {
@@ -197,12 +198,13 @@ static int guess_runs(struct placing *p, struct fat_table *t, uint32_t from, uin
 		r = fs_runs_add(p->runs, &(struct fs_run){.off = p->off,
 							  .len = t->cluster,
 							  .kind = EXTENT_DATA,
-							  .doubtful = true,
-							  .why = FAT_CHAIN_BROKEN,
 							  .at = table_addr(t, from)});
 		p->off += t->cluster;
 	}
 	table_done(t, &pos);
+	if (!r && p->off > before)
+		r = ranges_add(&p->runs->doubtful, before, p->off - before, GRADE_DOUBTFUL,
+			       FAT_CHAIN_BROKEN);
 	return r ? r : pos.err;
 }
 

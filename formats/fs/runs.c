@@ -13,8 +13,7 @@ int fs_runs_add(struct fs_runs *r, const struct fs_run *run)
 	if (run->off + run->len < run->off || (last && run->off < last->off + last->len))
 		return -EINVAL;
 	if (last && last->kind == run->kind && last->off + last->len == run->off &&
-	    last->doubtful == run->doubtful && last->why == run->why &&
-	    (run->kind != EXTENT_DATA || last->at + last->len == run->at)) {
+	    (run->kind == EXTENT_DATA ? last->at + last->len == run->at : last->why == run->why)) {
 		last->len += run->len;
 		return 0;
 	}
@@ -49,6 +48,7 @@ const struct fs_run *fs_runs_at(const struct fs_runs *r, uint64_t off)
 void fs_runs_free(struct fs_runs *r)
 {
 	free(r->v);
+	ranges_free(&r->doubtful);
 	*r = (struct fs_runs){0};
 }
 
@@ -80,17 +80,15 @@ static int file_map(struct layer *l, uint64_t off, struct extent *run)
 static int file_read_doubtful(struct layer *l, uint64_t off, void *buf, size_t len,
 			      struct ranges *bad)
 {
-	const struct fs_runs *runs = l->priv;
-	const struct fs_run *f = fs_runs_at(runs, off);
+	const struct ranges *d = &((const struct fs_runs *)l->priv)->doubtful;
 	int r = layer_read_mapped(l, off, buf, len, bad);
 
-	for (; !r && f && f < runs->v + runs->n && f->off < off + len; f++) {
-		uint64_t from = f->off > off ? f->off : off, end = f->off + f->len;
+	for (size_t i = ranges_find(d, off); !r && i < d->n && d->v[i].off < off + len; i++) {
+		uint64_t from = d->v[i].off > off ? d->v[i].off : off;
+		uint64_t end = d->v[i].off + d->v[i].len;
 
-		if (end > off + len)
-			end = off + len;
-		if (f->kind == EXTENT_DATA && f->doubtful)
-			r = ranges_add(bad, from, end - from, GRADE_DOUBTFUL, f->why);
+		r = ranges_add(bad, from, (end < off + len ? end : off + len) - from,
+			       GRADE_DOUBTFUL, d->v[i].why);
 	}
 	return r;
 }
@@ -121,10 +119,9 @@ int fs_file_new(struct layer *fs, const char *path, uint64_t size, struct fs_run
 		struct layer **file)
 {
 	struct fs_runs *own = malloc(sizeof(*own));
-	bool doubtful = false;
+	bool doubtful = runs->doubtful.n != 0;
 
-	for (size_t i = 0; i < runs->n && !doubtful; i++)
-		doubtful = runs->v[i].doubtful;
+	ranges_sort(&runs->doubtful);
 	*file = own ? layer_file_new(doubtful ? &file_doubtful_ops : &file_ops, fs, path) : NULL;
 	if (!*file) {
 		free(own);

@@ -9,8 +9,7 @@
 struct fs_run {
 	uint64_t off, len;
 	enum extent_kind kind;
-	bool doubtful;	     /* DATA: guessed to be the file's, for the reason @why */
-	enum finding_id why; /* LOST, doubtful */
+	enum finding_id why; /* LOST */
 	uint64_t at;	     /* DATA: in the volume; may be past its end: read() then says lost */
 };
 
@@ -18,6 +17,7 @@ struct fs_run {
 struct fs_runs {
 	struct fs_run *v;
 	size_t n, cap;
+	struct ranges doubtful; /* of the file: there, but only guessed to be its own */
 };
 
 /*

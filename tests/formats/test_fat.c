@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "formats/drivers.h"
+#include "tests/lib/corpus.h"
 #include "tests/lib/fs_list.h"
 
 /* Each with folders, long names, a fragmented file, and files that were deleted. */
@@ -428,6 +429,166 @@ static void owners_are_named(void **state)
 	image_free(img);
 }
 
+/* The image with sectors that can't be read, by a ddrescue map. */
+static struct image *with_bad(const struct image *from, const uint64_t *sector, int n)
+{
+	static char path[] = "/tmp/vdiskck-fat-bad", map[] = "/tmp/vdiskck-fat-bad.map";
+	FILE *f = fopen(map, "w");
+	uint64_t off = 0;
+	struct image *img;
+
+	assert_non_null(f);
+	fprintf(f, "0x0 +\n");
+	for (int i = 0; i < n; i++) {
+		fprintf(f, "0x%llx 0x%llx +\n", (unsigned long long)off,
+			(unsigned long long)(sector[i] - off));
+		fprintf(f, "0x%llx 0x200 -\n", (unsigned long long)sector[i]);
+		off = sector[i] + 512;
+	}
+	fprintf(f, "0x%llx 0x%llx +\n", (unsigned long long)off,
+		(unsigned long long)(from->len - off));
+	fclose(f);
+	image_write(from, path);
+	img = image_stack_map(path, NULL, map);
+	remove(path);
+	remove(map);
+	return img;
+}
+
+static void unreadable_sectors_cost_what_was_in_them(void **state)
+{
+	struct image *img = fresh(1), *bad;
+	uint64_t docs = entry_of(img, "/Docs");
+	uint64_t dir = heap_at(img) + (first_of(img, docs) - 2) * cluster_len(img);
+	uint64_t fat[2] = {fat_at(img, 0), fat_at(img, 1)};
+	struct fs_list list;
+
+	(void)state;
+	bad = with_bad(img, fat, 1);
+	assert_finding(bad, FAT_COPY_LOST, fat[0]);
+	fs_list(bad->top->child, false, &list);
+	assert_int_equal(fs_intact(&list, &sums[1]), sums[1].n);
+	fs_list_free(&list);
+	image_free(bad);
+
+	bad = with_bad(img, fat, 2);
+	assert_finding(bad, FAT_TABLE_LOST, fat[0]);
+	fs_list(bad->top->child, false, &list);
+	assert_true(fs_listed(&list, "/README.TXT", false)->doubtful > 0);
+	assert_int_equal(fs_listed(&list, "/README.TXT", false)->lost, 0);
+	fs_list_free(&list);
+	image_free(bad);
+
+	bad = with_bad(img, &dir, 1);
+	assert_finding(bad, FAT_DIR_LOST, ANYWHERE);
+	image_free(bad);
+	image_free(img);
+}
+
+static void flips_and_truncation_are_survived(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 3; i++) {
+		struct image *img = fresh(i);
+		uint64_t heap = heap_at(img), step = heap / 150 + 1;
+		size_t len = img->len;
+
+		for (uint64_t at = 0; at < 64; at++) { /* what states the sizes */
+			img->buf[at] ^= (uint8_t)(1 << at % 8);
+			image_check(img, &fat_ops);
+			if (!img->err)
+				fs_exercise(img->top);
+			img->buf[at] ^= (uint8_t)(1 << at % 8);
+		}
+		for (uint64_t at = 64; at < heap + 4096; at += step) {
+			img->buf[at] ^= (uint8_t)(1 << at % 8);
+			image_check(img, &fat_ops);
+			if (!img->err && at % 3 == 0)
+				fs_exercise(img->top);
+			img->buf[at] ^= (uint8_t)(1 << at % 8);
+		}
+		for (uint64_t end = 0; end < len; end = end < heap ? end + step : end * 2) {
+			image_resize(img, end);
+			image_check(img, &fat_ops);
+			if (!img->err)
+				fs_exercise(img->top);
+		}
+		image_free(img);
+	}
+}
+
+/* fsck.fat -n of the same images found: nothing; labels (which we don't judge); lost clusters. */
+static void specimens_are_judged_as_fsck_judges_them(void **state)
+{
+	static const struct {
+		const char *path;
+		unsigned files;
+		enum finding_id id; /* 0: nothing is wrong */
+	} all[] = {
+		{"fat/dfir_ntfs-fat12.raw.gz", 1025, 0},
+		{"fat/dfir_ntfs-fat16_moved.raw.gz", 5, 0},
+		{"fat/dfir_ntfs-fat32_small.raw.gz", 0, 0},
+		{"fat/dfir_ntfs-fat_deleted_dir.raw.gz", 0, 0},
+		{"fat/dfir_ntfs-fat_dir.raw.gz", 0, FAT_LOST_CHAIN},
+		{"fat/dfir_ntfs-fat_noloop.raw.gz", 4, 0},
+		{"fat/dosfstools-check-bad_names.img.xz", 5, 0},
+		{"fat/dosfstools-check-chain_to_other_file.img.xz", 6, 0},
+		{"fat/dosfstools-check-encryption_with_invalid_83.img.xz", 0, 0},
+		{"fat/rust-fatfs-fat12.img.xz", 9, 0},
+		{"fat/syzkaller-msdos_0.img.xz", 6, 0},
+		{"fat/syzkaller-msdos_10.img.xz", 6, 0},
+		{"fat/util-linux-fat.img.xz", 1, 0},
+		{"fat/util-linux-fat16_noheads.img.xz", 0, FAT_TRUNCATED},
+		{"fat/util-linux-fat32_mkdosfs_label1.img.xz", 1, 0},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++) {
+		const char *path = corpus_file(all[i].path);
+		struct image *img;
+		struct fs_list list;
+
+		if (!path)
+			skip();
+		img = image_path(path);
+		image_check(img, &fat_ops);
+		assert_int_equal(img->err, 0);
+		if (!all[i].id && image_worse(img, BLEMISH)) {
+			image_print(img);
+			fail_msg("%s", all[i].path);
+		}
+		if (all[i].id)
+			assert_finding(img, all[i].id, ANYWHERE);
+		fs_list(img->top, false, &list);
+		if (list.n + 1 < all[i].files) /* fsck.fat counts the root, or the label */
+			fail_msg("%s: %zu of %u files", all[i].path, list.n, all[i].files);
+		fs_list_free(&list);
+		fs_exercise(img->top);
+		image_free(img);
+	}
+	corpus_file(NULL);
+}
+
+/* What the origin's own tool lists, deleted files as well. */
+static void a_deleted_folder_is_walked(void **state)
+{
+	const char *path = corpus_file("fat/dfir_ntfs-fat_deleted_dir.raw.gz");
+	struct image *img;
+	struct fs_list list;
+
+	(void)state;
+	if (!path)
+		skip();
+	img = image_path(path);
+	image_check(img, &fat_ops);
+	fs_list(img->top, true, &list);
+	if (list.n < 500)
+		fail_msg("%zu deleted entries; fls finds 504", list.n);
+	fs_list_free(&list);
+	image_free(img);
+	corpus_file(NULL);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -444,6 +605,10 @@ int main(void)
 		cmocka_unit_test(folders_are_checked),
 		cmocka_unit_test(the_boot_sectors_company_is_checked),
 		cmocka_unit_test(owners_are_named),
+		cmocka_unit_test(unreadable_sectors_cost_what_was_in_them),
+		cmocka_unit_test(flips_and_truncation_are_survived),
+		cmocka_unit_test(specimens_are_judged_as_fsck_judges_them),
+		cmocka_unit_test(a_deleted_folder_is_walked),
 	};
 
 	return cmocka_run_group_tests(tests, make_all, free_all);

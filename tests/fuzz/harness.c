@@ -7,6 +7,7 @@
 #include <sys/types.h>
 
 #include "formats/stack.h"
+#include "tests/lib/fs_list.h"
 #include "tests/lib/image.h"
 #include "vdiskck/core/json.h"
 #include "vdiskck/core/span.h"
@@ -228,6 +229,8 @@ static void exercise(struct layer *l)
 		describe(l);
 	if (l->ops->check)
 		l->ops->check(l);
+	if (l->ops->fs)
+		fs_exercise(l);
 }
 
 void fuzz_driver(const struct layer_ops *ops, const uint8_t *data, size_t size)

@@ -200,3 +200,94 @@ void assert_owners_agree(struct layer *fs)
 	assert_int_equal(ranges_bytes(&t.all, GRADE_LOST), fs->size);
 	ranges_free(&t.all);
 }
+
+enum { ENTRIES = 200, READ_MAX = 4 * PIECE }; /* of a hostile image, in one run */
+
+#define MUST(x)                                                                                    \
+	do {                                                                                       \
+		if (!(x)) {                                                                        \
+			fprintf(stderr, "broken promise: %s:%d: %s\n", __FILE__, __LINE__, #x);    \
+			abort();                                                                   \
+		}                                                                                  \
+	} while (0)
+
+struct exercise {
+	struct layer *fs;
+	unsigned n;
+	struct fs_entry *e[ENTRIES];
+};
+
+static int take(void *arg, const struct fs_entry *e)
+{
+	struct exercise *x = arg;
+
+	MUST(e->path && e->path[0] == '/' && (!e->path[1] || e->path[strlen(e->path) - 1] != '/'));
+	x->e[x->n] = fs_entry_copy(e);
+	MUST(x->e[x->n]);
+	return ++x->n == ENTRIES;
+}
+
+static void open_one(struct layer *fs, const struct fs_entry *e)
+{
+	static uint8_t buf[PIECE];
+	struct layer *file = NULL;
+	struct ranges bad = {0};
+	struct fs_entry *again = NULL;
+
+	if (!fs->ops->fs->open_file(fs, e, &file)) {
+		for (uint64_t off = 0; off < file->size && off < READ_MAX; off += PIECE)
+			MUST(!layer_read(file, off, buf,
+					 file->size - off < PIECE ? (size_t)(file->size - off)
+								  : PIECE,
+					 &bad));
+		for (size_t i = 0; i < bad.n; i++)
+			MUST(range_inside(bad.v[i].off, bad.v[i].len, file->size));
+		if (file->size)
+			MUST(!layer_read(file, file->size - 1, buf, 1, NULL));
+		layer_free(file);
+	}
+	ranges_free(&bad);
+	fs->ops->fs->lookup(fs, e->path, &again);
+	fs_entry_free(again);
+}
+
+static int cover(void *arg, const struct fs_owner *o)
+{
+	MUST(o->len && o->off + o->len > o->off);
+	MUST(o->kind != OWNER_FILE || o->file);
+	MUST(o->kind != OWNER_STRUCTURE || o->structure);
+	ranges_add(arg, o->off, o->len, GRADE_LOST, LAYER_UNKNOWN);
+	return 0;
+}
+
+static int inside(void *arg, uint64_t off, uint64_t len, bool slack)
+{
+	(void)arg;
+	(void)slack;
+	MUST(len && off + len > off);
+	return 0;
+}
+
+void fs_exercise(struct layer *fs)
+{
+	struct exercise x = {.fs = fs};
+	struct ranges all = {0}, got = {0};
+
+	fs->ops->fs->walk(fs,
+			  &(struct fs_query){.recursive = true, .deleted = true, .system = true},
+			  take, &x);
+	for (unsigned i = 0; i < x.n; i++) {
+		if (i < ENTRIES / 4)
+			open_one(fs, x.e[i]);
+		fs_entry_free(x.e[i]);
+	}
+	ranges_add(&all, 0, fs->size, GRADE_LOST, LAYER_UNKNOWN);
+	if (fs->ops->fs->owners && fs->size && !fs->ops->fs->owners(fs, &all, cover, &got)) {
+		ranges_flatten(&got);
+		MUST(ranges_bytes(&got, GRADE_LOST) >= fs->size);
+	}
+	if (fs->ops->fs->unused)
+		fs->ops->fs->unused(fs, inside, &x);
+	ranges_free(&all);
+	ranges_free(&got);
+}

@@ -42,6 +42,11 @@ unsigned fs_intact(const struct fs_list *list, const struct fs_sums *sums);
 
 /* fs_owner_of() - what owners() says of one byte: "file /a at 12", "structure NAME", "free" */
 const char *fs_owner_of(struct layer *fs, uint64_t at);
+/*
+ * fs_exercise() - walk, look up, open, read, ask for owners and unused bytes: for flip and fuzz
+ * loops, on what may be damaged in any way. Aborts on a broken promise.
+ */
+void fs_exercise(struct layer *fs);
 /* assert_owners_agree() - owners() of the whole volume names each file where map() has it */
 void assert_owners_agree(struct layer *fs);
 
