@@ -82,6 +82,20 @@ const char *fve_method_name(uint16_t method);
 /* fve_decrypt() - whole sectors in place; @at: where they lie in the volume */
 int fve_decrypt(const struct bitlocker *b, uint64_t at, uint8_t *buf, size_t len);
 
+/* fve_copies_read() - all copies that can be found, and the one to use; -EBADMSG: none */
+int fve_copies_read(struct layer *l);
+void fve_copies_report(struct layer *l);
+/* fve_regions_make() - b->region, once metadata and sector size are known; 0 or -ENOMEM */
+int fve_regions_make(struct layer *l);
+/* What the vtable has: bitlocker_map.c, bitlocker_info.c */
+int bitlocker_map(struct layer *l, uint64_t off, struct extent *run);
+int bitlocker_read(struct layer *l, uint64_t off, void *buf, size_t len, struct ranges *bad);
+int bitlocker_ciphertext(struct layer *l, uint64_t at, uint64_t *len, uint64_t *off);
+int bitlocker_decrypt_as(struct layer *l, uint64_t at, void *buf, size_t len);
+void bitlocker_info(struct layer *l, struct json *to);
+bool bitlocker_structure(struct layer *l, uint64_t at, char *name, size_t cap, uint64_t *start,
+			 uint64_t *len);
+
 /* fve_eow_read() - the encrypt-on-write structures; reports what is damaged. 0 or -ENOMEM. */
 int fve_eow_read(struct layer *l);
 void fve_eow_free(struct fve_eow *e);

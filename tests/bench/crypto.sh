@@ -87,7 +87,9 @@ seconds() { # COMMAND...
 compare() { # LABEL GOAL OURS THEIRS (functions)
 	local label=$1 goal=$2 ours=$3 theirs=$4 i o=() t=()
 	for ((i = 0; i < runs; i++)); do
+		# shellcheck disable=SC2086 # a command in one string
 		o+=("$(seconds $ours)")
+		# shellcheck disable=SC2086
 		t+=("$(seconds $theirs)")
 	done
 	awk -v label="$label" -v goal="$goal" -v size="$size" \
@@ -134,7 +136,7 @@ if peer qemu-img; then
 	qemu() {
 		qemu-img convert -n --object secret,id=s,file=secret --image-opts \
 			driver=luks,key-secret=s,file.filename=luks1-512 --target-image-opts \
-			driver=null-co,size=${size}M
+			driver=null-co,"size=${size}M"
 	}
 	compare "LUKS1 AES-256-XTS: qemu-img convert" 12 "$(export_of luks1-512 luks1)" qemu
 fi
