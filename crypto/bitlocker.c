@@ -9,13 +9,10 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "crypto/prim.h"
-#include "crypto/unit.h"
-#include "vdiskck/core/json.h"
 #include "vdiskck/core/session.h"
 #include "vdiskck/core/text.h"
 

@@ -13,7 +13,7 @@
 #include "crypto/integrity.h"
 #include "crypto/keys.h"
 #include "crypto/unit.h"
-#include "vdiskck/core/engine.h"
+#include "crypto/verify.h"
 #include "vdiskck/core/json.h"
 #include "vdiskck/core/session.h"
 #include "vdiskck/core/text.h"
@@ -417,42 +417,20 @@ static int check_journal(struct layer *l)
 	return r;
 }
 
-struct verifying {
-	struct layer *l;
-	struct ranges bad;
-	uint64_t done;
-};
-
-static int deliver(void *arg, struct piece *p)
-{
-	struct verifying *v = arg;
-	int r = 0;
-
-	for (size_t i = 0; !r && i < p->bad.n; i++) {
-		const struct range *b = &p->bad.v[i];
-
-		if (b->why == INTEGRITY_TAG || b->why == INTEGRITY_TAG_LOST ||
-		    b->why == INTEGRITY_NEVER_WRITTEN)
-			r = ranges_add(&v->bad, b->off, b->len, b->grade, b->why);
-	}
-	v->done += p->kind == EXTENT_DATA ? p->len : 0;
-	return r;
-}
+const enum finding_id integrity_reasons[] = {INTEGRITY_TAG, INTEGRITY_TAG_LOST,
+					     INTEGRITY_NEVER_WRITTEN, FINDING_COUNT};
 
 static int check_data(struct layer *l)
 {
-	struct verifying v = {.l = l};
-	struct engine e = {
-		.l = l, .len = l->size, .what = "verifying tags", .deliver = deliver, .arg = &v};
+	struct ranges bad = {0};
 	struct integrity *g = l->priv;
 	uint64_t rest = 0;
 	size_t said = 0;
 	char size[SIZE_TEXT];
-	int r = engine_run(&e), err = 0;
+	int r = verify_bytes(l, 0, l->size, "verifying tags", integrity_reasons, &bad), err = 0;
 
-	session_checked(l->s, v.done);
-	for (size_t i = 0; !err && i < v.bad.n; i++) {
-		const struct range *b = &v.bad.v[i];
+	for (size_t i = 0; !err && i < bad.n; i++) {
+		const struct range *b = &bad.v[i];
 
 		if (b->why == INTEGRITY_TAG && integrity_dev_journaled(&g->d, b->off) &&
 		    b->len == g->d.block)
@@ -466,7 +444,7 @@ static int check_data(struct layer *l)
 		finding(l, INTEGRITY_TAG, g->d.start + g->d.initial, 0,
 			"%zu more runs of sectors whose tags do not fit, %s altogether",
 			said - SAID_MAX, size_text(rest, size));
-	ranges_free(&v.bad);
+	ranges_free(&bad);
 	return r ? r : err;
 }
 

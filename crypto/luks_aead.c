@@ -9,7 +9,7 @@
 
 #include "crypto/integrity.h"
 #include "crypto/unit.h"
-#include "vdiskck/core/engine.h"
+#include "crypto/verify.h"
 #include "vdiskck/core/json.h"
 #include "vdiskck/core/session.h"
 #include "vdiskck/core/text.h"
@@ -297,27 +297,6 @@ int luks_aead_map(struct luks_aead *a, uint64_t off, struct extent *run)
 
 /* --- checking --- */
 
-struct verifying {
-	struct ranges bad;
-	uint64_t done;
-};
-
-static int deliver(void *arg, struct piece *p)
-{
-	struct verifying *v = arg;
-	int r = 0;
-
-	for (size_t i = 0; !r && i < p->bad.n; i++) {
-		const struct range *b = &p->bad.v[i];
-
-		if (b->why == INTEGRITY_TAG || b->why == INTEGRITY_TAG_LOST ||
-		    b->why == INTEGRITY_NEVER_WRITTEN)
-			r = ranges_add(&v->bad, b->off, b->len, b->grade, b->why);
-	}
-	v->done += p->kind == EXTENT_DATA ? p->len : 0;
-	return r;
-}
-
 static void report(struct luks_aead *a, uint64_t start, const struct range *b)
 {
 	uint64_t off = b->off - start, first = b->off / SECTOR, n = b->len / SECTOR;
@@ -341,31 +320,24 @@ static void report(struct luks_aead *a, uint64_t start, const struct range *b)
 
 int luks_aead_check(struct luks_aead *a, uint64_t start)
 {
-	struct verifying v = {0};
-	struct engine e = {.l = a->l,
-			   .off = start,
-			   .len = a->d.size,
-			   .what = "verifying tags",
-			   .deliver = deliver,
-			   .arg = &v};
+	struct ranges bad = {0};
 	uint64_t rest = 0;
 	char size[SIZE_TEXT];
 	int r;
 
 	if (!a->l->s->opt.data || !luks_aead_ready(a))
 		return 0;
-	r = engine_run(&e);
-	session_checked(a->l->s, v.done);
-	for (size_t i = 0; i < v.bad.n; i++)
+	r = verify_bytes(a->l, start, a->d.size, "verifying tags", integrity_reasons, &bad);
+	for (size_t i = 0; i < bad.n; i++)
 		if (i < SAID_MAX)
-			report(a, start, &v.bad.v[i]);
+			report(a, start, &bad.v[i]);
 		else
-			rest += v.bad.v[i].len;
+			rest += bad.v[i].len;
 	if (rest)
 		finding(a->l, INTEGRITY_TAG, a->d.start + a->d.initial, 0,
 			"%zu more runs of sectors whose tags do not fit, %s altogether",
-			v.bad.n - SAID_MAX, size_text(rest, size));
-	ranges_free(&v.bad);
+			bad.n - SAID_MAX, size_text(rest, size));
+	ranges_free(&bad);
 	return r;
 }
 

@@ -597,9 +597,10 @@ static int aead_start(gcry_cipher_hd_t h, enum prim_aead a, const void *nonce, s
 	return e;
 }
 
-int prim_aead_decrypt(struct prim_aead_key *k, const void *nonce, size_t nonce_len,
-		      const struct prim_part *aad, size_t n_aad, void *buf, size_t len,
-		      const void *tag, size_t tag_len)
+/* One message in place, and its tag verified (decryption) or made. */
+static int aead_message(struct prim_aead_key *k, bool decrypt, const void *nonce, size_t nonce_len,
+			const struct prim_part *aad, size_t n_aad, void *buf, size_t len, void *tag,
+			size_t tag_len)
 {
 	gcry_cipher_hd_t h = cipher_get(&k->r);
 	int e;
@@ -608,27 +609,26 @@ int prim_aead_decrypt(struct prim_aead_key *k, const void *nonce, size_t nonce_l
 		return -ENOMEM;
 	e = aead_start(h, k->kind, nonce, nonce_len, aad, n_aad, len, tag_len);
 	if (!e)
-		e = err(gcry_cipher_decrypt(h, buf, len, NULL, 0));
+		e = err(decrypt ? gcry_cipher_decrypt(h, buf, len, NULL, 0)
+				: gcry_cipher_encrypt(h, buf, len, NULL, 0));
 	if (!e)
-		e = err(gcry_cipher_checktag(h, tag, tag_len));
+		e = err(decrypt ? gcry_cipher_checktag(h, tag, tag_len)
+				: gcry_cipher_gettag(h, tag, tag_len));
 	pool_put(&k->r.pool, h, cipher_close);
 	return e;
+}
+
+int prim_aead_decrypt(struct prim_aead_key *k, const void *nonce, size_t nonce_len,
+		      const struct prim_part *aad, size_t n_aad, void *buf, size_t len,
+		      const void *tag, size_t tag_len)
+{
+	return aead_message(k, true, nonce, nonce_len, aad, n_aad, buf, len, (void *)(uintptr_t)tag,
+			    tag_len);
 }
 
 int prim_aead_encrypt(struct prim_aead_key *k, const void *nonce, size_t nonce_len,
 		      const struct prim_part *aad, size_t n_aad, void *buf, size_t len, void *tag,
 		      size_t tag_len)
 {
-	gcry_cipher_hd_t h = cipher_get(&k->r);
-	int e;
-
-	if (!h)
-		return -ENOMEM;
-	e = aead_start(h, k->kind, nonce, nonce_len, aad, n_aad, len, tag_len);
-	if (!e)
-		e = err(gcry_cipher_encrypt(h, buf, len, NULL, 0));
-	if (!e)
-		e = err(gcry_cipher_gettag(h, tag, tag_len));
-	pool_put(&k->r.pool, h, cipher_close);
-	return e;
+	return aead_message(k, false, nonce, nonce_len, aad, n_aad, buf, len, tag, tag_len);
 }

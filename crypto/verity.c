@@ -9,7 +9,7 @@
 
 #include "crypto/keys.h"
 #include "crypto/unit.h"
-#include "vdiskck/core/engine.h"
+#include "crypto/verify.h"
 #include "vdiskck/core/json.h"
 #include "vdiskck/core/session.h"
 #include "vdiskck/core/span.h"
@@ -482,37 +482,17 @@ static int check_level(struct layer *l, unsigned level, size_t *said)
 	return r;
 }
 
-struct verifying {
-	struct ranges bad;
-	uint64_t done;
-};
-
-static int deliver(void *arg, struct piece *p)
-{
-	struct verifying *y = arg;
-	int r = 0;
-
-	for (size_t i = 0; !r && i < p->bad.n; i++)
-		if (p->bad.v[i].why == VERITY_DATA)
-			r = ranges_add(&y->bad, p->bad.v[i].off, p->bad.v[i].len, GRADE_DOUBTFUL,
-				       VERITY_DATA);
-	y->done += p->kind == EXTENT_DATA ? p->len : 0;
-	return r;
-}
-
 static int check_data(struct layer *l)
 {
 	struct verity *v = l->priv;
-	struct verifying y = {0};
-	struct engine e = {
-		.l = l, .len = l->size, .what = "verifying hashes", .deliver = deliver, .arg = &y};
-	int r = engine_run(&e);
+	static const enum finding_id why[] = {VERITY_DATA, FINDING_COUNT};
+	struct ranges bad = {0};
+	int r = verify_bytes(l, 0, l->size, "verifying hashes", why, &bad);
 	uint64_t rest = 0;
 	char size[SIZE_TEXT];
 
-	session_checked(l->s, y.done);
-	for (size_t i = 0; i < y.bad.n; i++) {
-		const struct range *b = &y.bad.v[i];
+	for (size_t i = 0; i < bad.n; i++) {
+		const struct range *b = &bad.v[i];
 		uint64_t first = b->off / v->dbs, n = b->len / v->dbs;
 
 		if (i < SAID_MAX)
@@ -531,8 +511,8 @@ static int check_data(struct layer *l)
 	}
 	if (rest)
 		finding(l, VERITY_DATA, 0, 0, "%zu more runs of blocks, %s altogether",
-			y.bad.n - SAID_MAX, size_text(rest, size));
-	ranges_free(&y.bad);
+			bad.n - SAID_MAX, size_text(rest, size));
+	ranges_free(&bad);
 	return r;
 }
 
