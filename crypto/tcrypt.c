@@ -16,7 +16,6 @@
 
 enum {
 	UNIT = 512,
-	CHI2_NOISE = 512,      /* EVIDENCE 3.1: ciphertext stays below, nearly always */
 	SIZE_MAX_BITS = 60,    /* a volume of an exbibyte is no volume */
 	BOOT_SECTORS = 63,     /* what a boot loader of TrueCrypt takes */
 	OLD_HIDDEN_END = 1536, /* from there to the end: the old hidden volume's header */
@@ -30,20 +29,14 @@ static bool keys_given(const struct layer *below)
 bool tcrypt_noise(struct layer *l, uint64_t off)
 {
 	uint8_t p[UNIT];
-	unsigned count[256] = {0}, sum = 0;
 	struct ranges bad = {0};
 	bool lost;
 
-	if (off > l->size || l->size - off < UNIT || layer_read(l, off, p, sizeof(p), &bad))
-		lost = true;
-	else
-		lost = bad.n > 0;
+	if (off > l->size || l->size - off < UNIT)
+		return false;
+	lost = layer_read(l, off, p, sizeof(p), &bad) || bad.n;
 	ranges_free(&bad);
-	for (int i = 0; !lost && i < UNIT; i++)
-		count[p[i]]++;
-	for (int i = 0; !lost && i < 256; i++)
-		sum += (count[i] - 2) * (count[i] - 2);
-	return !lost && sum / 2 <= CHI2_NOISE;
+	return !lost && !unit_has_structure(p, sizeof(p));
 }
 
 static bool forced(const struct layer *below)
@@ -437,6 +430,32 @@ static int tcrypt_read(struct layer *l, uint64_t off, void *buf, size_t len, str
 	return unit_read(l, UNIT, off, buf, len, bad, read_units);
 }
 
+/* Only once it is open: without a key, nothing says that noise is a volume at all. */
+static int tcrypt_ciphertext(struct layer *l, uint64_t at, uint64_t *len, uint64_t *off)
+{
+	const struct tcrypt *t = l->priv;
+
+	*len = UINT64_MAX - at;
+	if (!t->open || (at >= t->start && at - t->start >= t->len))
+		return 0;
+	if (at < t->start) {
+		*len = t->start - at;
+		return 0;
+	}
+	*len = t->len - (at - t->start);
+	*off = t->whole ? at : at - t->start;
+	return 1;
+}
+
+static int tcrypt_decrypt_as(struct layer *l, uint64_t at, void *buf, size_t len)
+{
+	const struct tcrypt *t = l->priv;
+
+	if (!t->open || at < t->start || (at - t->start) % UNIT || len % UNIT)
+		return -ENOENT;
+	return tcrypt_decrypt(t->cipher, t->unit + (at - t->start) / UNIT, buf, len);
+}
+
 /* --- check --- */
 
 static bool same_volume(const struct tcrypt_header *a, const struct tcrypt_header *b)
@@ -574,5 +593,7 @@ const struct layer_ops tcrypt_ops = {
 	.check = tcrypt_check,
 	.info = tcrypt_info,
 	.structure = tcrypt_structure,
+	.ciphertext = tcrypt_ciphertext,
+	.decrypt_as = tcrypt_decrypt_as,
 	.close = tcrypt_close,
 };

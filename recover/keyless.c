@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One pass over the layer below a cipher.
+ * One pass over the layer below a cipher, or over what a container stores that encrypts it.
  *
  * Never-written sectors of a volume that was not wiped, or of which only used space was encrypted,
  * and free space that was trimmed, are no ciphertext either, and no damage. What was seen decides
@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "recover/cause.h"
+#include "recover/stored.h"
 #include "recover/twins.h"
 #include "vdiskck/core/engine.h"
 #include "vdiskck/core/session.h"
@@ -46,6 +47,7 @@ struct odd {
 
 struct pass {
 	struct layer *l;
+	struct layer *in; /* what is read: the layer below, or what a container stores */
 	pthread_mutex_t lock;
 	struct odd *run;
 	size_t n, cap;
@@ -300,7 +302,7 @@ static const char *odd_text(struct pass *ps, const struct odd *o)
 
 	if (o->zero == o->len)
 		return "zeros";
-	if (layer_read(ps->l->below, o->at, first, sizeof(first), NULL))
+	if (layer_read(ps->in, o->at, first, sizeof(first), NULL))
 		return "no ciphertext";
 	if (o->constant == o->len)
 		return strf("bytes 0x%02x", first[0]);
@@ -314,19 +316,30 @@ static bool is_torn(const struct odd *o)
 	return o->off % BLOCK || (o->off + o->len) % BLOCK;
 }
 
+/* @f about [at, at + len) of what is read, which the layer shows at @off. */
+static void place(const struct pass *ps, uint64_t at, uint64_t off, uint64_t len, struct fact *f)
+{
+	struct extent run;
+
+	f->in = ps->l->below;
+	f->at = at;
+	f->at_len = f->len = len;
+	f->off = off;
+	if (ps->in == ps->l->below || layer_map(ps->l, at, &run) || run.kind != EXTENT_DATA)
+		return;
+	f->in = run.in;
+	f->at = run.at;
+	if (f->at_len > run.len)
+		f->at_len = run.len;
+}
+
 static void say_odd(struct pass *ps, const struct odd *o, enum finding_id id)
 {
+	struct fact f = {.doubtful = true, .stored = odd_text(ps, o), .expected = "ciphertext"};
 	char size[SIZE_TEXT];
 
-	finding_fact(ps->l, id,
-		     &(struct fact){.at = o->at,
-				    .at_len = o->len,
-				    .off = o->off,
-				    .len = o->len,
-				    .doubtful = true,
-				    .stored = odd_text(ps, o),
-				    .expected = "ciphertext"},
-		     "%s of %s at 0x%" PRIx64 " where there must be ciphertext%s",
+	place(ps, o->at, o->off, o->len, &f);
+	finding_fact(ps->l, id, &f, "%s of %s at 0x%" PRIx64 " where there must be ciphertext%s",
 		     size_text(o->len, size), odd_text(ps, o), o->at,
 		     is_torn(o) ? ": part of a 4 KiB block, as a torn or foreign write leaves it"
 				: "");
@@ -392,6 +405,7 @@ static int say_twin(struct pass *ps, const struct twin *w, bool whole)
 {
 	int home = cause_home(ps->l, w->a, w->b);
 	uint64_t hit = home == 2 ? w->a : w->b, off = 0, rest;
+	struct fact f = {0};
 	char size[SIZE_TEXT];
 
 	if (home < 0)
@@ -402,13 +416,10 @@ static int say_twin(struct pass *ps, const struct twin *w, bool whole)
 	/* Equal for sure and written by the cipher: all is encrypted, or one of them decrypts. */
 	whole |= home > 0;
 	ps->l->ops->ciphertext(ps->l, hit, &rest, &off);
-	finding_fact(ps->l, whole ? CIPHERTEXT_TWICE : CIPHERTEXT_TWICE_UNSURE,
-		     &(struct fact){.at = hit,
-				    .at_len = w->len,
-				    .off = off,
-				    .len = w->len,
-				    .doubtful = whole,
-				    .stored = strf("the bytes of 0x%" PRIx64, w->a + w->b - hit)},
+	place(ps, hit, off, w->len, &f);
+	f.doubtful = whole;
+	f.stored = strf("the bytes of 0x%" PRIx64, w->a + w->b - hit);
+	finding_fact(ps->l, whole ? CIPHERTEXT_TWICE : CIPHERTEXT_TWICE_UNSURE, &f,
 		     "%s at 0x%" PRIx64 " are the same as at 0x%" PRIx64 "%s",
 		     size_text(w->len, size), hit, w->a + w->b - hit,
 		     home ? ", where they decrypt to data; here they are noise" : "");
@@ -434,51 +445,69 @@ static int decide_twins(struct pass *ps)
 }
 
 /* Where the ciphertext begins; false: there is none. */
-static bool find_first(struct layer *l, uint64_t *first)
+static bool find_first(struct layer *l, uint64_t size, uint64_t *first)
 {
 	uint64_t at = 0, len, off;
 
-	for (; at < l->below->size && !session_stopped(l->s); at += len) {
+	for (; at < size && !session_stopped(l->s); at += len) {
 		*first = at;
 		if (l->ops->ciphertext(l, at, &len, &off) == 1)
 			return true;
-		if (len > l->below->size - at)
+		if (len > size - at)
 			break;
 	}
 	return false;
 }
 
-int keyless_check_in(struct layer *l, size_t prints)
+static int pass_run(struct pass *ps, size_t prints)
 {
-	struct pass ps = {.l = l};
-	struct engine e = {.order = ENGINE_PHYSICAL,
+	struct engine e = {.l = ps->in,
+			   .order = ENGINE_PHYSICAL,
 			   .piece = PIECE,
 			   .what = "ciphertext",
 			   .work = work,
 			   .deliver = deliver,
-			   .arg = &ps};
-	bool locked = l->state == -ENOKEY || l->state == -EKEYREJECTED;
+			   .arg = ps};
 	int r;
 
-	if ((l->state && !locked) || !l->ops->ciphertext || !find_first(l, &e.off))
+	if (!find_first(ps->l, ps->in->size, &e.off))
 		return 0;
-	e.l = l->below;
-	e.len = l->below->size - e.off;
-	pthread_mutex_init(&ps.lock, NULL);
-	ps.suspects = cause_open(l);
-	r = twins_open(&ps.twins, l->below, prints);
+	e.len = ps->in->size - e.off;
+	pthread_mutex_init(&ps->lock, NULL);
+	ps->suspects = cause_open(ps->l);
+	r = twins_open(&ps->twins, ps->in, prints);
 	if (!r)
 		r = engine_run(&e);
 	if (!r) {
-		decide(&ps);
-		r = decide_twins(&ps);
+		decide(ps);
+		r = decide_twins(ps);
 	}
-	if (!r && ps.suspects)
-		r = cause_try(ps.suspects);
-	twins_close(&ps.twins);
-	cause_close(ps.suspects);
-	free(ps.run);
-	pthread_mutex_destroy(&ps.lock);
+	if (!r && ps->suspects)
+		r = cause_try(ps->suspects);
+	twins_close(&ps->twins);
+	cause_close(ps->suspects);
+	free(ps->run);
+	pthread_mutex_destroy(&ps->lock);
+	return r;
+}
+
+int keyless_check_in(struct layer *l, size_t prints)
+{
+	bool locked = l->state == -ENOKEY || l->state == -EKEYREJECTED;
+	struct pass ps = {.l = l, .in = l->below};
+	struct layer *stored = NULL;
+	int r;
+
+	if ((l->state && !locked) || !l->ops->ciphertext)
+		return 0;
+	if (l->ops->kind == LAYER_CONTAINER) {
+		stored = stored_open(l);
+		if (!stored)
+			return -ENOMEM;
+		ps.in = stored;
+	}
+	r = pass_run(&ps, prints);
+	layer_free(stored);
 	return r;
 }
 

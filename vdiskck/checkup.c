@@ -48,7 +48,7 @@ static int check_ciphertext(void *arg, struct layer *l)
 	struct run *r = arg;
 	int err;
 
-	if (l->ops->kind != LAYER_CIPHER || !layer_within(l, r->volume))
+	if (!l->ops->ciphertext || !layer_within(l, r->volume))
 		return 0;
 	err = keyless_check(l);
 	if (err && err != -EINTR) {

@@ -126,5 +126,6 @@ const struct layer_ops qcow2_ops = {
 	.check = check_all,
 	.info = qcow2_info,
 	.structure = qcow2_structure,
+	.ciphertext = qcow2_ciphertext,
 	.close = qcow2_close,
 };

@@ -212,6 +212,29 @@ int qcow2_decrypt(const struct qcow2 *q, uint64_t off, uint64_t host, void *buf,
 	return ranges_add(bad, off + whole, len - whole, GRADE_LOST, QCOW2_L2_PAST_END);
 }
 
+/* Without an IV that counts, equal plaintext is equal ciphertext: nothing can be told from it. */
+static bool looks_random(const struct qcow2 *q)
+{
+	const struct luks *u = q->luks ? q->luks->priv : NULL;
+
+	return q->crypt_method == AES || (u && strcmp(u->segment[0].cipher.mode, "ecb") &&
+					  strcmp(u->segment[0].cipher.iv, "null"));
+}
+
+int qcow2_ciphertext(struct layer *l, uint64_t at, uint64_t *len, uint64_t *off)
+{
+	const struct qcow2 *q = qcow2_of(l);
+	struct extent run;
+
+	*off = at;
+	*len = UINT64_MAX - at;
+	if (!looks_random(q) || layer_map(l, at, &run))
+		return 0;
+	/* A packed run starts before @at; QEMU makes none in encrypted images. */
+	*len = run.len - (at - run.off);
+	return run.kind == EXTENT_DATA && !run.packed && run.in == q->data;
+}
+
 int qcow2_crypt_check(struct qcow2 *q)
 {
 	return q->luks ? luks_check_slots(q->luks) : 0;

@@ -72,6 +72,8 @@ int qcow2_unlock(struct layer *l);
  */
 int qcow2_decrypt(const struct qcow2 *q, uint64_t off, uint64_t host, void *buf, size_t len,
 		  struct ranges *bad, size_t from);
+/* qcow2_ciphertext() - a layer's ciphertext(): clusters that this image stores */
+int qcow2_ciphertext(struct layer *l, uint64_t at, uint64_t *len, uint64_t *off);
 int qcow2_crypt_check(struct qcow2 *q);
 void qcow2_crypt_info(const struct qcow2 *q, struct json *to);
 void qcow2_crypt_close(struct qcow2 *q);

@@ -315,5 +315,6 @@ const struct layer_ops vhd_ops = {
 	.check = vhd_check,
 	.info = vhd_info,
 	.structure = vhd_structure,
+	.ciphertext = vhd_ciphertext,
 	.close = vhd_close,
 };

@@ -219,6 +219,8 @@ int vhd_unlock(struct layer *l);
  */
 int vhd_decrypt(struct layer *l, uint64_t off, void *buf, size_t len, struct ranges *bad,
 		size_t from);
+/* vhd_ciphertext() - a layer's ciphertext(): sectors that this link of the chain stores */
+int vhd_ciphertext(struct layer *l, uint64_t at, uint64_t *len, uint64_t *off);
 void vhd_crypt_info(const struct layer *l, struct json *to);
 
 #endif

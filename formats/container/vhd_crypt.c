@@ -72,6 +72,19 @@ int vhd_decrypt(struct layer *l, uint64_t off, void *buf, size_t len, struct ran
 	return ranges_add(bad, off + whole, len - whole, GRADE_LOST, VHD_BLOCK_TRUNCATED);
 }
 
+int vhd_ciphertext(struct layer *l, uint64_t at, uint64_t *len, uint64_t *off)
+{
+	const struct vhd *v = l->priv;
+	struct extent run;
+
+	*off = at;
+	*len = UINT64_MAX - at;
+	if (!v->encrypted || layer_map(l, at, &run))
+		return 0;
+	*len = run.len;
+	return run.kind == EXTENT_DATA && run.in == l->below;
+}
+
 static void hex_text(const uint8_t *p, size_t n, char *out)
 {
 	for (size_t i = 0; i < n; i++)

@@ -82,6 +82,33 @@ put() { # FILE OFFSET BYTES < data
 		.severity == "info"'
 }
 
+@test "an encrypted qcow2: its clusters are looked through, at addresses of disk and file" {
+	head -c 4M /dev/urandom >plain
+	for format in luks aes; do
+		for try in 1 2 3 4 5; do # its clock may be too coarse for so short a time
+			qemu-img convert -O qcow2 --object secret,id=s,data=secret \
+				-o encrypt.format=$format,encrypt.key-secret=s$([ $format = aes ] || echo ,encrypt.iter-time=10) \
+				plain disk.qcow2 2>/dev/null && break
+		done
+		[ $format = luks ] || [ -s disk.qcow2 ] || continue # old AES: not every QEMU makes it
+		run_vdiskck check --data --json disk.qcow2
+		expect_status 3
+		expect_json 'map(select(.id // "" | startswith("ciphertext"))) == []'
+		at=$(qemu-img map --output=json --image-opts --object secret,id=s,data=secret \
+			driver=qcow2,encrypt.key-secret=s,file.filename=disk.qcow2 |
+			jq 'map(select(.data))[0].offset // empty')
+		[ -n "$at" ] || at=$($VDISKCK locate --json --at qcow2:0x110000 disk.qcow2 |
+			jq -s 'map(select(.record == "location"))[0].where[0].offset - 1114112')
+		put disk.qcow2 $((at + 0x110000)) 512 </dev/zero
+		run_vdiskck check --data --json disk.qcow2
+		expect_status 2
+		expect_json 'map(select(.id == "ciphertext-overwritten")) | length == 1 and .[0].layer == "qcow2"'
+		expect_json 'map(select(.id == "ciphertext-overwritten"))[0] | .offset == 1114112 and
+			.where[0] == {layer: "disk.qcow2", offset: '$((at + 0x110000))', length: 512}'
+		rm disk.qcow2
+	done
+}
+
 @test "a sparse volume of 200 GiB takes no time" {
 	luks1 a.img 1
 	truncate -s 200G a.img

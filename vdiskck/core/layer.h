@@ -122,6 +122,8 @@ struct layer_ops {
 	 * and is like no other, or not (0: metadata, never encrypted, a mode that shows patterns)?
 	 * @len: for how many bytes from @at on that holds, at least 1; @off: for 1, where they stand
 	 * in this layer. Answers while the layer is locked, too. May be NULL.
+	 * Of a container that encrypts what it holds, @at is its own address, as is @off: map()
+	 * says where that is stored.
 	 */
 	int (*ciphertext)(struct layer *l, uint64_t at, uint64_t *len, uint64_t *off);
 	/*
