@@ -39,6 +39,7 @@ const struct layer_ops *const map_drivers[] = {
 };
 
 const struct layer_ops *const filesystem_drivers[] = {
+	&ntfs_ops,
 	&regf_ops,
 	&fat_ops,
 	NULL,

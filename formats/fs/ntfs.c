@@ -1,0 +1,275 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The driver of NTFS: opening a volume out of what is left of it. */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "formats/drivers.h"
+#include "formats/fs/ntfs.h"
+#include "vdiskck/core/json.h"
+#include "vdiskck/core/session.h"
+
+enum {
+	DIRTY = 1, /* flags of $VOLUME_INFORMATION */
+	UPCASE_BYTES = 65536 * 2,
+};
+
+/* $VOLUME_INFORMATION */
+struct volume_information {
+	uint8_t reserved[8];
+	uint8_t major, minor;
+	le16_t flags;
+};
+
+static int ntfs_probe(struct layer *below)
+{
+	struct ntfs_geometry g;
+	uint64_t at;
+
+	if (ntfs_boot_first(below, &g))
+		return ntfs_mft_is_at(below, &g) ? 95 : 65;
+	if (ntfs_boot_last(below, &g, &at) && ntfs_mft_is_at(below, &g))
+		return 85;
+	return 0;
+}
+
+static int ntfs_search(struct layer *below)
+{
+	struct ntfs_geometry g;
+	struct ntfs_hunt h = {0};
+	uint64_t at;
+	bool found = ntfs_boot_search(below, &g, &at) && ntfs_mft_is_at(below, &g);
+
+	if (!found && !ntfs_hunt_likely(below, &h))
+		found = ntfs_hunt_geometry(below, &h, &g);
+	ntfs_hunt_free(&h);
+	return found ? 80 : 0;
+}
+
+static int rebuild_geometry(struct layer *l)
+{
+	struct ntfs *n = l->priv;
+	struct ntfs_hunt h = {0};
+	int r = ntfs_hunt_likely(l->below, &h);
+
+	if (!r && !ntfs_hunt_geometry(l->below, &h, &n->g)) {
+		ntfs_hunt_free(&h);
+		r = ntfs_hunt(l->below, 0, l->below->size, &h);
+		if (!r && !ntfs_hunt_geometry(l->below, &h, &n->g))
+			r = -EBADMSG;
+	}
+	ntfs_hunt_free(&h);
+	n->boot = NTFS_BOOT_NONE;
+	if (!r)
+		finding(l, NTFS_BOOT_REBUILT, 0, 512,
+			"neither the boot sector nor its copy is there: clusters of %" PRIu32
+			" bytes and the place of $MFT are concluded from MFT records",
+			n->g.cluster);
+	return r;
+}
+
+static int open_boot(struct layer *l)
+{
+	struct ntfs *n = l->priv;
+
+	if (!ntfs_boot_find(l->below, &n->g, &n->boot, &n->boot_at))
+		return rebuild_geometry(l);
+	if (n->boot == NTFS_BOOT_BACKUP)
+		finding(l, NTFS_BOOT_FROM_BACKUP, 0, 512,
+			"the boot sector is damaged: its copy at 0x%" PRIx64 " is used",
+			n->boot_at);
+	return 0;
+}
+
+/* The volume, with its backup boot sector if there is room for it. */
+static void set_size(struct layer *l)
+{
+	const struct ntfs *n = l->priv;
+	uint64_t size = n->g.sectors * n->g.sector, have = l->below->size;
+
+	l->sector = n->g.sector < 512 ? 512 : n->g.sector;
+	l->size = have >= size + n->g.sector ? size + n->g.sector : size;
+	if (have < size)
+		finding_fact(l, NTFS_TRUNCATED,
+			     &(struct fact){.in = l->below,
+					    .at = n->boot_at,
+					    .at_len = 512,
+					    .off = have,
+					    .len = size - have,
+					    .lost = true,
+					    .stored = strf("%" PRIu64 " bytes", size),
+					    .expected = strf("at most %" PRIu64, have)},
+			     "the volume is larger than what holds it: its end is not there");
+}
+
+static int load_upcase(struct layer *l)
+{
+	struct ntfs *n = l->priv;
+	struct ranges bad = {0};
+	size_t len = 0;
+	uint8_t *p =
+		ntfs_stream_load(l, NTFS_UPCASE_FILE, NTFS_DATA, NULL, UPCASE_BYTES, &len, &bad);
+	bool good = p && len == UPCASE_BYTES && !bad.n;
+
+	n->upcase = malloc(UPCASE_BYTES);
+	if (n->upcase) {
+		ntfs_upcase_builtin(n->upcase);
+		/* A table that does not even know its letters would find no name. */
+		for (uint32_t c = 'a'; good && c <= 'z'; c++)
+			good = p[2 * c] == c - 32 && !p[2 * c + 1];
+		if (good)
+			memcpy(n->upcase, p, UPCASE_BYTES);
+		else
+			finding(l, NTFS_UPCASE_LOST, 0, 0,
+				"$UpCase can't be used: names are compared by a built-in table");
+	}
+	free(p);
+	ranges_free(&bad);
+	return n->upcase ? 0 : -ENOMEM;
+}
+
+static void load_volume(struct layer *l, struct ntfs_inode *ino)
+{
+	struct ntfs *n = l->priv;
+	const struct ntfs_attr *a;
+
+	if (!ntfs_inode_load(l, NTFS_VOLUME, ino)) {
+		const struct volume_information *v;
+
+		a = ntfs_inode_find(ino, NTFS_VOLUME_NAME, "");
+		if (a && a->resident)
+			ntfs_name_put(a->value, n->label, sizeof(n->label));
+		a = ntfs_inode_find(ino, NTFS_VOLUME_INFORMATION, "");
+		v = a && a->resident ? span_at(a->value, 0, sizeof(*v)) : NULL;
+		if (v) {
+			n->major = v->major;
+			n->minor = v->minor;
+			n->volume_flags = le16(v->flags);
+		}
+	}
+	ntfs_inode_free(ino);
+}
+
+/* The root needs no record for its tree to be read, but it is missed. */
+static void look_at_root(struct layer *l, struct ntfs_inode *ino)
+{
+	struct ntfs *n = l->priv;
+	uint64_t at = ntfs_record_at(n, NTFS_ROOT, 0);
+
+	if (ntfs_inode_load(l, NTFS_ROOT, ino))
+		finding(l, NTFS_ROOT_LOST, at == UINT64_MAX ? 0 : at,
+			at == UINT64_MAX ? 0 : n->g.record,
+			"the record of the root folder is lost: the tree is rebuilt from what each file "
+			"says of its folder");
+	ntfs_inode_free(ino);
+}
+
+static int ntfs_open(struct layer *l)
+{
+	struct ntfs *n = calloc(1, sizeof(*n));
+	struct ntfs_inode *ino = malloc(sizeof(*ino));
+	int r = n && ino ? 0 : -ENOMEM;
+
+	l->priv = n;
+	if (n)
+		pthread_mutex_init(&n->lock, NULL);
+	if (!r)
+		r = open_boot(l);
+	if (!r) {
+		set_size(l);
+		r = ntfs_mft_open(l);
+	}
+	if (!r)
+		r = load_upcase(l);
+	if (!r) {
+		load_volume(l, ino);
+		look_at_root(l, ino);
+	}
+	free(ino);
+	return r;
+}
+
+static void ntfs_info(struct layer *l, struct json *to)
+{
+	static const char *const boots[] = {"boot sector", "backup boot sector", "MFT records"};
+	const struct ntfs *n = l->priv;
+
+	if (n->major)
+		js_strf(to, "version", "%u.%u", n->major, n->minor);
+	if (*n->label)
+		js_str(to, "label", n->label);
+	if (n->g.serial)
+		js_strf(to, "id", "%016" PRIX64, n->g.serial);
+	js_u64(to, "cluster_size", n->g.cluster);
+	js_u64(to, "record_size", n->g.record);
+	js_u64(to, "records", n->records);
+	js_str(to, "geometry_from", boots[n->boot]);
+	js_bool(to, "dirty", n->volume_flags & DIRTY);
+	if (l->below->size > l->size)
+		js_u64(to, "unused_behind", l->below->size - l->size);
+}
+
+static int ntfs_open_file(struct layer *l, const struct fs_entry *e, struct layer **file)
+{
+	struct ntfs_inode *ino = malloc(sizeof(*ino));
+	uint16_t name[256];
+	size_t units = e->stream ? ntfs_name_get(e->stream, strlen(e->stream), name, 256) : 0;
+	struct fs_runs runs = {0};
+	int r;
+
+	*file = NULL;
+	if (!ino || units == SIZE_MAX) {
+		free(ino);
+		return ino ? -ENOENT : -ENOMEM;
+	}
+	r = ntfs_inode_load(l, e->id, ino);
+	if (!r)
+		r = ntfs_stream_open(l, ino, NTFS_DATA,
+				     (struct span){(const uint8_t *)name, units * 2, 0}, e->path,
+				     file);
+	ntfs_inode_free(ino);
+	free(ino);
+	if (r == -ENOENT && !e->stream) /* a folder, or a file without $DATA */
+		return fs_file_new(l, e->path, 0, &runs, file);
+	if (r != -EBADMSG)
+		return r;
+	/* Only an index knows the file: its size is all that is left. */
+	r = fs_runs_add(&runs, &(struct fs_run){0, e->size, EXTENT_LOST, NTFS_RECORD_LOST, 0});
+	return r ? r : fs_file_new(l, e->path, e->size, &runs, file);
+}
+
+static void ntfs_close(struct layer *l)
+{
+	struct ntfs *n = l->priv;
+
+	if (!n)
+		return;
+	layer_free(n->mft);
+	fs_runs_free(&n->mft_runs);
+	ntfs_tree_free(n->tree);
+	free(n->mft_bitmap);
+	free(n->bitmap);
+	free(n->upcase);
+	pthread_mutex_destroy(&n->lock);
+	free(n);
+}
+
+static const struct fs_ops ntfs_fs = {
+	.walk = ntfs_walk,
+	.lookup = ntfs_lookup,
+	.open_file = ntfs_open_file,
+};
+
+const struct layer_ops ntfs_ops = {
+	.name = "ntfs",
+	.kind = LAYER_FILESYSTEM,
+	.probe = ntfs_probe,
+	.search = ntfs_search,
+	.open = ntfs_open,
+	.read = fs_read,
+	.map = fs_map,
+	.info = ntfs_info,
+	.close = ntfs_close,
+	.fs = &ntfs_fs,
+};

@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Walking: all of $MFT in its own order, or one folder by its index. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "formats/fs/ntfs.h"
+#include "vdiskck/core/session.h"
+
+enum {
+	INDEX_SHARE = 16
+}; /* a folder with more of the volume's files than that is not read singly */
+
+struct walk {
+	struct ntfs_entries x;
+	const struct fs_query *q;
+	int (*fn)(void *arg, const struct fs_entry *e);
+	void *arg;
+	uint64_t top;
+	struct ntfs_inode *ino;
+};
+
+/* What was asked for, of what the entries module has. */
+static int filter(void *arg, const struct fs_entry *e)
+{
+	const struct walk *w = arg;
+	bool own = e->id == NTFS_ROOT && e->parent == NTFS_ROOT; /* the root lies in itself */
+
+	if (own ? !e->stream || !w->q->system : e->system && !w->q->system)
+		return 0;
+	if (e->id == w->top && !e->stream)
+		return 0;
+	return w->fn(w->arg, e);
+}
+
+static bool in_folder(const struct ntfs_entries *x, const struct ntfs_file_name *name)
+{
+	return ntfs_ref_number(le64(name->parent)) == x->top;
+}
+
+static bool below_folder(const struct ntfs_entries *x, const struct ntfs_file_name *name)
+{
+	return ntfs_tree_below(x->t, ntfs_ref_number(le64(name->parent)), x->top);
+}
+
+static int one_record(struct walk *w, const struct ntfs_record *r)
+{
+	int err = ntfs_inode_from(w->x.l, r, w->ino);
+
+	if (!err)
+		err = ntfs_entries_of(&w->x, w->ino);
+	ntfs_inode_free(w->ino);
+	return err;
+}
+
+static int nothing(void *arg, struct ntfs_record *r, void *out)
+{
+	(void)arg;
+	(void)r;
+	(void)out;
+	return 0;
+}
+
+static int deliver(void *arg, struct ntfs_record *r, size_t count, void *out)
+{
+	struct walk *w = arg;
+	int err = 0;
+
+	(void)out;
+	for (size_t i = 0; i < count && !err; i++) {
+		const struct ntfs_record_header *h = ntfs_head(&r[i]);
+
+		if ((r[i].state != NTFS_GOOD && r[i].state != NTFS_TORN) ||
+		    le64(h->base) || (!(le16(h->flags) & NTFS_IN_USE) && !w->q->deleted))
+			continue;
+		err = one_record(w, &r[i]);
+	}
+	return err;
+}
+
+static int ghosts(struct walk *w)
+{
+	const struct ntfs_tree *t = w->x.t;
+	int r = 0;
+
+	for (size_t i = 0; i < t->n_ghosts && !r; i++) {
+		const struct ntfs_ghost *g = &t->ghosts[i];
+
+		r = ntfs_entries_ghost(&w->x, g->number | (uint64_t)g->sequence << 48,
+				       (const void *)(t->blob + g->key));
+	}
+	return r;
+}
+
+static int walk_all(struct walk *w)
+{
+	struct ntfs_scan scan = {.l = w->x.l, .work = nothing, .deliver = deliver, .arg = w};
+	int r = ntfs_scan(&scan);
+
+	return r ? r : ghosts(w);
+}
+
+/* ---- one folder, by its index ---- */
+
+struct numbers {
+	uint32_t *v;
+	size_t n, cap, most;
+};
+
+static int add_number(void *arg, uint64_t ref, const struct ntfs_file_name *key)
+{
+	struct numbers *s = arg;
+
+	if (key->space == NTFS_DOS || ntfs_ref_number(ref) > UINT32_MAX)
+		return 0;
+	if (s->n == s->most)
+		return -E2BIG;
+	if (s->n == s->cap) {
+		size_t cap = s->cap ? s->cap * 2 : 64;
+		uint32_t *v = realloc(s->v, cap * sizeof(*v));
+
+		if (!v)
+			return -ENOMEM;
+		s->v = v;
+		s->cap = cap;
+	}
+	s->v[s->n++] = (uint32_t)ntfs_ref_number(ref);
+	return 0;
+}
+
+static int by_number(const void *a, const void *b)
+{
+	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+/* The numbers of what the index has, each once. -EBADMSG: the index can't be trusted. */
+static int list_folder(struct layer *l, uint64_t number, struct numbers *s, struct ntfs_inode *ino)
+{
+	bool damaged = false;
+	int r = ntfs_inode_load(l, number, ino);
+	size_t n = 0;
+
+	if (!r)
+		r = ntfs_index_each(l, ino, add_number, s, &damaged);
+	ntfs_inode_free(ino);
+	if (!r && damaged)
+		r = -EBADMSG;
+	if (r)
+		return r;
+	qsort(s->v, s->n, sizeof(*s->v), by_number);
+	for (size_t i = 0; i < s->n; i++)
+		if (!i || s->v[i] != s->v[i - 1])
+			s->v[n++] = s->v[i];
+	s->n = n;
+	return 0;
+}
+
+/* -EBADMSG: nothing was delivered, and the records have to be asked. */
+static int walk_index(struct walk *w)
+{
+	const struct ntfs *n = w->x.l->priv;
+	struct numbers s = {.most = n->records / INDEX_SHARE + 1024};
+	int r = list_folder(w->x.l, w->top, &s, w->ino);
+	bool sound = !r;
+	uint8_t *buf = malloc(n->g.record);
+
+	/* A record that is lost has to be told from the index: the other way does that. */
+	for (size_t i = 0; buf && i < s.n && sound; i++) {
+		struct ntfs_record rec;
+
+		sound = !ntfs_record_read(w->x.l, s.v[i], buf, &rec) &&
+			rec.state == NTFS_GOOD && !le64(ntfs_head(&rec)->base);
+	}
+	for (size_t i = 0; buf && i < s.n && sound && !r; i++) {
+		r = ntfs_inode_load(w->x.l, s.v[i], w->ino);
+		if (!r)
+			r = ntfs_entries_of(&w->x, w->ino);
+		ntfs_inode_free(w->ino);
+	}
+	free(buf);
+	free(s.v);
+	return !buf ? -ENOMEM : !sound && (!r || r == -E2BIG) ? -EBADMSG : r;
+}
+
+/* ---- */
+
+static int find_top(struct layer *l, const struct fs_query *q, uint64_t *top)
+{
+	struct fs_entry *e = NULL;
+	int r;
+
+	*top = NTFS_ROOT;
+	if (!q->dir || !strcmp(q->dir, "/"))
+		return 0;
+	r = ntfs_lookup(l, q->dir, &e);
+	if (!r && e->kind != FS_DIR)
+		r = -ENOTDIR;
+	if (!r)
+		*top = e->id;
+	fs_entry_free(e);
+	return r;
+}
+
+static int start(struct walk *w, struct layer *l)
+{
+	struct ntfs_tree *t = NULL;
+	int r;
+
+	/* One healthy folder needs no tree; its path does. */
+	r = ntfs_tree_get(l, &t);
+	if (!r)
+		r = ntfs_entries_init(&w->x, l, t);
+	if (!r && !(w->ino = malloc(sizeof(*w->ino))))
+		r = -ENOMEM;
+	w->x.fn = filter;
+	w->x.arg = w;
+	w->x.streams = true;
+	if (!r && w->q->deleted)
+		w->x.bitmap = ntfs_cluster_bitmap(l);
+	return r;
+}
+
+int ntfs_walk(struct layer *l, const struct fs_query *q,
+	      int (*fn)(void *arg, const struct fs_entry *e), void *arg)
+{
+	struct walk w = {.q = q, .fn = fn, .arg = arg};
+	int r = find_top(l, q, &w.top);
+
+	if (!r)
+		r = start(&w, l);
+	if (!r) {
+		w.x.top = w.top;
+		if (!q->recursive)
+			w.x.wanted = in_folder;
+		else if (w.top != NTFS_ROOT)
+			w.x.wanted = below_folder;
+		r = q->recursive || q->deleted ? -EBADMSG : walk_index(&w);
+		if (r == -EBADMSG)
+			r = walk_all(&w);
+	}
+	ntfs_entries_free(&w.x);
+	free(w.ino);
+	return r;
+}
