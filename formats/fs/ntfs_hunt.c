@@ -15,6 +15,7 @@ enum {
 	WINDOW = 4 << 20,	 /* at each likely place */
 	SIGHTINGS_MAX = 1 << 16, /* of records that lie alone: garbage, mostly */
 	BRIDGE = 4096,		 /* records between two sightings that may be damaged ones */
+	INDEXES = 16,		 /* folders that are asked where the volume begins */
 	WITNESSES = 256,	 /* records that are asked for the geometry */
 };
 
@@ -122,6 +123,8 @@ struct witness {
 	uint64_t first_lcn[2], first_at[2]; /* of the data of records 0 and 1 */
 	bool seen[2];
 	uint64_t bad_size, bitmap_size;
+	uint64_t index_lcn[INDEXES]; /* where folders' INDX blocks must be */
+	unsigned indexes;
 };
 
 /* An attribute that begins at VCN 0 states its bytes, and the last of its clusters. */
@@ -168,6 +171,8 @@ static void ask(struct witness *w, const struct ntfs *n, const struct ntfs_recor
 		if (a.type == NTFS_DATA && r->number == NTFS_BADCLUS &&
 		    ntfs_name_is(a.name, "$Bad"))
 			w->bad_size = a.size;
+		if (a.type == NTFS_INDEX_ALLOCATION && !a.resident && w->indexes < INDEXES)
+			w->indexes += first_lcn(a.value, &w->index_lcn[w->indexes]);
 		if (a.type == NTFS_INDEX_ROOT && a.resident &&
 		    (root = span_at(a.value, 0, sizeof(*root))) &&
 		    le32(root->block_size) >= NTFS_BLOCK && le32(root->block_size) <= 65536)
@@ -206,6 +211,29 @@ static void set_size(struct layer *below, const struct witness *w, struct ntfs_g
 	g->sectors = g->clusters * (g->cluster / g->sector);
 }
 
+/* If the volume begins elsewhere, nothing is where its records say. */
+static bool begins_here(struct layer *below, const struct ntfs_hunt *h,
+			const struct ntfs_geometry *g, const struct witness *w)
+{
+	unsigned here = 0, elsewhere = 0;
+	char magic[4];
+
+	for (size_t i = 0; i < h->n && w->seen[0]; i++)
+		if (h->v[i].number < NTFS_SYSTEM_RECORDS &&
+		    h->v[i].at == g->mft_lcn * g->cluster + h->v[i].number * g->record)
+			return true;
+	for (unsigned i = 0; i < w->indexes; i++) {
+		uint64_t at = w->index_lcn[i] * g->cluster;
+
+		if (w->index_lcn[i] >= below->size / g->cluster ||
+		    layer_read(below, at, magic, sizeof(magic), NULL) || memcmp(magic, "INDX", 4))
+			elsewhere++;
+		else
+			here++;
+	}
+	return here > elsewhere;
+}
+
 bool ntfs_hunt_geometry(struct layer *below, const struct ntfs_hunt *h, struct ntfs_geometry *g)
 {
 	struct witness w = {.g = g};
@@ -235,9 +263,8 @@ bool ntfs_hunt_geometry(struct layer *below, const struct ntfs_hunt *h, struct n
 			    h->v[i].number + h->v[i].count > 4)
 				g->mft_lcn = (h->v[i].at - h->v[i].number * h->record) / g->cluster;
 	}
-	/* If the volume begins elsewhere, nothing is where its records say. */
 	return g->mft_lcn && g->mft_lcn < g->clusters && g->mirr_lcn < g->clusters &&
-	       ntfs_mft_is_at(below, g);
+	       begins_here(below, h, g, &w);
 }
 
 /* ---- $MFT ---- */
