@@ -70,8 +70,8 @@ static int deliver(void *arg, struct ntfs_record *r, size_t count, void *out)
 	for (size_t i = 0; i < count && !err; i++) {
 		const struct ntfs_record_header *h = ntfs_head(&r[i]);
 
-		if ((r[i].state != NTFS_GOOD && r[i].state != NTFS_TORN) ||
-		    le64(h->base) || (!(le16(h->flags) & NTFS_IN_USE) && !w->q->deleted))
+		if ((r[i].state != NTFS_GOOD && r[i].state != NTFS_TORN) || le64(h->base) ||
+		    (!(le16(h->flags) & NTFS_IN_USE) && !w->q->deleted))
 			continue;
 		err = one_record(w, &r[i]);
 	}
@@ -170,8 +170,8 @@ static int walk_index(struct walk *w)
 	for (size_t i = 0; buf && i < s.n && sound; i++) {
 		struct ntfs_record rec;
 
-		sound = !ntfs_record_read(w->x.l, s.v[i], buf, &rec) &&
-			rec.state == NTFS_GOOD && !le64(ntfs_head(&rec)->base);
+		sound = !ntfs_record_read(w->x.l, s.v[i], buf, &rec) && rec.state == NTFS_GOOD &&
+			!le64(ntfs_head(&rec)->base);
 	}
 	for (size_t i = 0; buf && i < s.n && sound && !r; i++) {
 		r = ntfs_inode_load(w->x.l, s.v[i], w->ino);
