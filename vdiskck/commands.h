@@ -15,5 +15,6 @@ int cmd_export(const struct args *a);
 int cmd_explain(const struct args *a);
 int cmd_triage(const struct args *a);
 int cmd_seal(const struct args *a);
+int cmd_scrub(const struct args *a);
 
 #endif

@@ -26,6 +26,8 @@ static const struct command commands[] = {
 	 "A layer as raw bytes, with a ddrescue map of what is lost beside it.", false},
 	{"seal", CMD_SEAL, cmd_seal, "IMAGE -o SEAL | SEAL --show|--root|--verify",
 	 "Record sector checksums, to be compared with later.", false},
+	{"scrub", CMD_SCRUB, cmd_scrub, "IMAGE [--seal SEAL]...",
+	 "Verify against a seal, and against all that the image proves about itself.", false},
 	{"explain", CMD_EXPLAIN, cmd_explain, "[ID...]",
 	 "What a finding means and what to do; without ID, all of them.", true},
 };

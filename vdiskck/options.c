@@ -38,12 +38,18 @@ enum {
 	O_SHOW,
 	O_ROOT,
 	O_VERIFY,
+	O_SEAL,
+	O_CHANGED,
+	O_BITMAP,
+	O_CBT,
+	O_RESEAL,
+	O_ACCEPT,
 };
 
 enum {
 	ON_FILES = CMD_LS | CMD_CAT | CMD_EXTRACT,
-	ON_IMAGE =
-		CMD_INFO | CMD_CHECK | CMD_LOCATE | CMD_EXPORT | CMD_TRIAGE | ON_FILES | CMD_SEAL,
+	ON_IMAGE = CMD_INFO | CMD_CHECK | CMD_LOCATE | CMD_EXPORT | CMD_TRIAGE | ON_FILES |
+		   CMD_SEAL | CMD_SCRUB,
 	ALL = ~0
 };
 
@@ -78,6 +84,15 @@ static const struct row {
 	{"show", O_SHOW, NULL, CMD_SEAL, "IMAGE is a seal: list its generations"},
 	{"root", O_ROOT, NULL, CMD_SEAL, "IMAGE is a seal: print its newest root, to be signed"},
 	{"verify", O_VERIFY, NULL, CMD_SEAL, "IMAGE is a seal: read and check every page of it"},
+	{"seal", O_SEAL, "SEAL", CMD_SCRUB, "compare with it; repeatable: parents have their own"},
+	{"changed", O_CHANGED, "MAPFILE", CMD_SCRUB,
+	 "what was written to since: '+' in a ddrescue map"},
+	{"bitmap", O_BITMAP, "NAME", CMD_SCRUB, "the same, by a persistent bitmap of the qcow2"},
+	{"cbt", O_CBT, "FILE", CMD_SCRUB, "the same, by a change block log of XenServer"},
+	{"reseal", O_RESEAL, NULL, CMD_SCRUB,
+	 "add a generation: what was written to is sealed anew"},
+	{"accept", O_ACCEPT, NULL, CMD_SCRUB, "what changed without an account was written by you"},
+	{"quick", O_QUICK, NULL, CMD_SCRUB, "compare with the seal and verify structures only"},
 	{"rebuild", O_REBUILD, NULL, CMD_INFO | CMD_EXPORT | CMD_TRIAGE | ON_FILES,
 	 "use tables that only content proves"},
 	{"keys", O_KEYS, "FILE", ON_IMAGE, "secrets, one a line; -: standard input, fd:N"},
@@ -316,6 +331,12 @@ static int set(struct args *a, int c, char *arg)
 	case O_SHOW: a->show = true; return 0;
 	case O_ROOT: a->root = true; return 0;
 	case O_VERIFY: a->verify = true; return 0;
+	case O_SEAL: return add_string(&a->seal, arg);
+	case O_CHANGED: a->changed = arg; return 0;
+	case O_BITMAP: a->bitmap = arg; return 0;
+	case O_CBT: a->cbt = arg; return 0;
+	case O_RESEAL: a->reseal = true; return 0;
+	case O_ACCEPT: a->accept = true; return 0;
 	case 'o': a->output = arg; return 0;
 	case 'q': a->quiet = true; return 0;
 	case 'v': a->verbose = true; return 0;
@@ -376,5 +397,6 @@ void options_free(struct args *a)
 {
 	free(a->chain);
 	free(a->header);
-	a->chain = a->header = NULL;
+	free(a->seal);
+	a->chain = a->header = a->seal = NULL;
 }

@@ -50,6 +50,9 @@ struct args {
 	bool json, quiet, verbose, quick, force, mdoc;
 	bool full, recursive, deleted, all; /* ls -l -R -d -a */
 	bool show, root, verify;	    /* seal */
+	const char **seal;		    /* scrub: NULL-terminated; freed by options_free() */
+	const char *changed, *bitmap, *cbt;
+	bool reseal, accept;
 	enum when progress;
 	int argc; /* as given, for maps and logs that quote the command */
 	char **argv;

@@ -76,6 +76,9 @@ bool source_birth(const struct layer *l, int64_t *sec);
  */
 void source_changed(struct layer *l);
 
+/* source_forget() - drop [off, off + len) from the system's cache: the next read is from the disk */
+void source_forget(struct layer *l, uint64_t off, uint64_t len);
+
 extern const struct layer_ops source_ops;
 
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Reading a source, round what it can't give; and where its holes are. */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -320,4 +321,21 @@ int source_map(struct layer *l, uint64_t off, struct extent *run)
 	if (in_hole(l->priv, off, &run->len))
 		run->kind = EXTENT_ZERO;
 	return 0;
+}
+
+void source_forget(struct layer *l, uint64_t off, uint64_t len)
+{
+	struct source *f = l->priv;
+
+	while (l->ops == &source_ops && len && off < l->size) {
+		const struct part *part = source_part_at(f, off);
+		uint64_t n = part->off + part->len - off;
+
+		n = n < len ? n : len;
+		if (part->fd >= 0)
+			posix_fadvise(part->fd, (off_t)(off - part->off), (off_t)n,
+				      POSIX_FADV_DONTNEED);
+		off += n;
+		len -= n;
+	}
 }

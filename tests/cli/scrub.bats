@@ -1,0 +1,178 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+load common
+
+# 64 MiB, 20 of them random.
+disk() { # NAME
+	truncate -s 64M "$1"
+	head -c 20M /dev/urandom | dd of="$1" bs=1M seek=8 conv=notrunc iflag=fullblock status=none
+}
+
+# Change bytes behind everybody's back: the file's time stays.
+rot() { # FILE OFFSET TEXT
+	local when
+	when=$(stat -c %y "$1")
+	printf '%b' "$3" | dd of="$1" bs=1 seek="$2" conv=notrunc status=none
+	touch -d "$when" "$1"
+}
+
+found() { # ID: "offset+length" of its findings, sorted
+	jq -r 'select(.record == "finding" and .id == "'"$1"'") | "\(.offset)+\(.length)"' <<<"$output" | sort -n | xargs
+}
+
+@test "a disk that nobody touched is as it was sealed" {
+	disk a.raw
+	run_vdiskck seal a.raw -o "$OUT/s"
+	run_vdiskck scrub a.raw --seal "$OUT/s" --json --format raw
+	expect_status 0
+	expect_json 'any(.record == "scrub" and .intact == 1024 and .rot == 0 and .changed == 0)'
+}
+
+@test "rot is found to the sector, in data and in zeros; the container's map leads to its bytes" {
+	disk a.raw
+	qemu-img convert -O vpc -o force_size=on a.raw a.vhd
+	run_vdiskck seal a.vhd -o "$OUT/s"
+	local at
+	at=$("$VDISKCK" locate --json a.vhd --at vhd:9000000 | jq -s 'first(.[] | select(.record == "location")) | .where[0].offset')
+	rot a.vhd "$at" XYZ
+	run_vdiskck scrub a.vhd --seal "$OUT/s" --json
+	expect_status 2
+	[ "$(found scrub-rot)" = "$((9000000 / 4096 * 4096))+4096" ]
+	expect_json 'any(.record == "scrub" and .rot == 1 and .intact == 1023)'
+	disk b.raw
+	run_vdiskck seal b.raw -o "$OUT/t"
+	rot b.raw 50000000 '\001'
+	run_vdiskck scrub b.raw --seal "$OUT/t" --json --format raw
+	expect_status 2
+	[ "$(found scrub-rot)" = "$((50000000 / 4096 * 4096))+4096" ]
+}
+
+@test "a write that nobody kept account of is no verdict; --accept --reseal makes it the new state" {
+	disk a.raw
+	run_vdiskck seal a.raw -o "$OUT/s"
+	printf X | dd of=a.raw bs=1 seek=9000000 conv=notrunc status=none
+	touch -d '2 days ago' a.raw
+	run_vdiskck scrub a.raw --seal "$OUT/s" --json --format raw
+	expect_status 3
+	[ "$(found scrub-changed)" = "$((9000000 / 4096 * 4096))+4096" ]
+	[ -z "$(found scrub-rot)" ]
+	run_vdiskck scrub a.raw --seal "$OUT/s" --accept --reseal --format raw
+	expect_status 0
+	run_vdiskck scrub a.raw --seal "$OUT/s" --format raw
+	expect_status 0
+	run_vdiskck seal --show "$OUT/s" --json
+	expect_json '[.[] | select(.record == "seal") | .changed_leaves] | .[1:] == [1]'
+}
+
+@test "a map of what was written to: rot beside it is rot, what it names is sealed anew" {
+	disk a.raw
+	run_vdiskck seal a.raw -o "$OUT/s"
+	printf X | dd of=a.raw bs=1 seek=9000000 conv=notrunc status=none
+	printf Y | dd of=a.raw bs=1 seek=12000000 conv=notrunc status=none
+	touch -d '2 days ago' a.raw
+	printf '0 +\n0 8998912 -\n8998912 4096 +\n9003008 58105856 -\n' >"$OUT/changes"
+	run_vdiskck scrub a.raw --seal "$OUT/s" --changed "$OUT/changes" --reseal --json --format raw
+	expect_status 2
+	[ "$(found scrub-rot)" = "$((12000000 / 4096 * 4096))+4096" ]
+	expect_json 'any(.record == "scrub" and .written == 1 and .rot == 1)'
+	# Rot is not sealed as if it were right.
+	run_vdiskck scrub a.raw --seal "$OUT/s" --json --format raw
+	expect_status 2
+	[ "$(found scrub-rot)" = "$((12000000 / 4096 * 4096))+4096" ]
+}
+
+@test "a qcow2 keeps account itself, in a dirty bitmap" {
+	disk a.raw
+	qemu-img convert -O qcow2 a.raw a.qcow2
+	run_vdiskck seal a.qcow2 -o "$OUT/s"
+	qemu-img bitmap --add -g 64K a.qcow2 scrub0
+	qemu-io -f qcow2 -c 'write -P 5 10M 4k' a.qcow2 >/dev/null
+	local at
+	at=$("$VDISKCK" locate --json a.qcow2 --at qcow2:20000000 | jq -s 'first(.[] | select(.record == "location")) | .where[0].offset')
+	rot a.qcow2 "$at" 'rot'
+	touch -d '2 days ago' a.qcow2
+	run_vdiskck scrub a.qcow2 --seal "$OUT/s" --bitmap scrub0 --json
+	expect_status 2
+	[ "$(found scrub-rot)" = "$((20000000 / 4096 * 4096))+4096" ]
+	expect_json 'any(.record == "scrub" and .written == 1 and .account == "scrub0")'
+	qemu-img bitmap --disable a.qcow2 scrub0
+	run_vdiskck scrub a.qcow2 --seal "$OUT/s" --bitmap scrub0
+	expect_status 3
+	expect_text 'was disabled'
+}
+
+@test "a change block log of XenServer keeps account, unless it is not consistent" {
+	disk a.raw
+	run_vdiskck seal a.raw -o "$OUT/s"
+	printf X | dd of=a.raw bs=1 seek=9000000 conv=notrunc status=none
+	touch -d '2 days ago' a.raw
+	cbtlog() { # CONSISTENT
+		python3 -c 'import struct, sys
+bits = bytearray(128); bits[9000000 // 65536 // 8] |= 1 << 9000000 // 65536 % 8
+sys.stdout.buffer.write(bytes(32) + struct.pack("<IIQ", int(sys.argv[1]), 0, 64 << 20) + bits)' "$1"
+	}
+	cbtlog 1 >"$OUT/log"
+	run_vdiskck scrub a.raw --seal "$OUT/s" --cbt "$OUT/log" --json --format raw
+	expect_status 0
+	expect_json 'any(.record == "scrub" and .written == 1)'
+	cbtlog 0 >"$OUT/log"
+	run_vdiskck scrub a.raw --seal "$OUT/s" --cbt "$OUT/log" --format raw
+	expect_status 3
+	expect_text 'not consistent'
+}
+
+@test "a write to the wrong place says where it belongs" {
+	disk a.raw
+	run_vdiskck seal a.raw -o "$OUT/s"
+	local when
+	when=$(stat -c %y a.raw)
+	dd if=a.raw of=a.raw bs=64k skip=150 seek=200 count=1 conv=notrunc status=none
+	touch -d "$when" a.raw
+	run_vdiskck scrub a.raw --seal "$OUT/s" --json --format raw
+	expect_status 2
+	[ "$(found scrub-misplaced)" = "$((200 * 65536))+65536" ]
+	expect_json 'any(.id == "scrub-misplaced" and (.message | contains("sealed at 0x960000")))'
+}
+
+@test "a parent has a seal of its own, which serves whoever stands on it" {
+	disk a.raw
+	qemu-img convert -O vpc -o force_size=on a.raw parent.vhd
+	run_vdiskck seal parent.vhd -o "$OUT/parent"
+	qemu-img convert -O qcow2 a.raw base.qcow2
+	run_vdiskck seal base.qcow2 -o "$OUT/base"
+	qemu-img create -q -f qcow2 -b base.qcow2 -F qcow2 top.qcow2
+	qemu-io -f qcow2 -c 'write -P 5 10M 1M' top.qcow2 >/dev/null
+	run_vdiskck seal top.qcow2 -o "$OUT/top"
+	local at
+	at=$("$VDISKCK" locate --json base.qcow2 --at qcow2:20000000 | jq -s 'first(.[] | select(.record == "location")) | .where[0].offset')
+	rot base.qcow2 "$at" 'rot'
+	run_vdiskck scrub top.qcow2 --seal "$OUT/top" --json
+	expect_status 2
+	[ "$(found scrub-rot)" = "$((20000000 / 4096 * 4096))+4096" ]
+	run_vdiskck scrub base.qcow2 --seal "$OUT/base" --json
+	expect_status 2
+}
+
+@test "the seal of another image, and a damaged one, are told" {
+	disk a.raw
+	qemu-img create -q -f vpc b.vhd 16M
+	run_vdiskck seal b.vhd -o "$OUT/s"
+	run_vdiskck scrub a.raw --seal "$OUT/s" --format raw
+	expect_status 3
+	expect_text 'nothing like that is in this image'
+	run_vdiskck seal a.raw -o "$OUT/t"
+	printf X | dd of="$OUT/t" bs=1 seek=5000 conv=notrunc status=none
+	run_vdiskck scrub a.raw --seal "$OUT/t" --json --format raw
+	expect_status 1
+	expect_json 'any(.id == "scrub-unsealed") and any(.record == "scrub" and .unsealed == 51 and .intact == 973)'
+}
+
+@test "what was sealed and can't be read now is damage" {
+	qemu-img create -q -f vpc -o force_size=on a.vhd 16M
+	qemu-io -f vpc -c "write -P 7 0 4M" a.vhd >/dev/null
+	run_vdiskck seal a.vhd -o "$OUT/s"
+	printf '\x00\xff\xff\x00' | dd of=a.vhd bs=1 seek=1536 conv=notrunc status=none
+	run_vdiskck scrub a.vhd --seal "$OUT/s" --json
+	expect_status 2
+	expect_json 'any(.record == "scrub" and .unreadable == 32)'
+}
