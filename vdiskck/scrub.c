@@ -254,17 +254,18 @@ static int find_places(struct pass *p)
 	return 0;
 }
 
-/* Is every differing sector of the leaf one that the account says was written to? */
-static bool accounted(const struct scrub *s, const struct differs *d)
+/* The differing sectors of a leaf that the account does not name. */
+static uint16_t unaccounted(const struct scrub *s, const struct differs *d)
 {
+	uint16_t left = d->sectors;
+
 	for (unsigned i = 0; i < SEAL_SECTORS; i++) {
 		uint64_t off = d->index * SEAL_LEAF + i * SEAL_SECTOR;
 
-		if (d->sectors >> i & 1 && off < s->l->size &&
-		    !ranges_overlap(&s->track.dirty, off, SEAL_SECTOR))
-			return false;
+		if (off >= s->l->size || ranges_overlap(&s->track.dirty, off, SEAL_SECTOR))
+			left &= (uint16_t) ~(1u << i);
 	}
-	return true;
+	return left;
 }
 
 static void say(struct scrub *s, const struct differs *d, enum finding_id id, const char *what)
@@ -296,12 +297,15 @@ static void say(struct scrub *s, const struct differs *d, enum finding_id id, co
 /* A write that is nobody's fault. */
 static bool legitimate(const struct scrub *s, const struct differs *d)
 {
-	return s->track.by ? accounted(s, d) : s->accept;
+	return s->track.by ? !unaccounted(s, d) : s->accept;
 }
 
-static void judge(struct scrub *s, const struct differs *d)
+static void judge(struct scrub *s, struct differs *d)
 {
 	char what[160];
+
+	if (s->track.by && unaccounted(s, d))
+		d->sectors = unaccounted(s, d);
 
 	if (legitimate(s, d)) {
 		s->dirty++;

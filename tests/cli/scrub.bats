@@ -176,19 +176,3 @@ sys.stdout.buffer.write(bytes(32) + struct.pack("<IIQ", int(sys.argv[1]), 0, 64 
 	expect_status 2
 	expect_json 'any(.record == "scrub" and .unreadable == 32)'
 }
-
-@test "what is read wrong once and right again is the machine's fault, not the disk's" {
-	local shim=${VDISKCK_PROGRAM%/*}/eio_shim.so
-	[ -e "$shim" ] || skip "no $shim"
-	# Behind what discovery looks at: the first read is the scrub's.
-	truncate -s 400M a.raw
-	head -c 1M /dev/urandom | dd of=a.raw bs=1M seek=300 conv=notrunc status=none
-	run_vdiskck seal a.raw -o "$OUT/s"
-	export ASAN_OPTIONS=verify_asan_link_order=0
-	EIO_PATH=$PWD/a.raw EIO_FLIP=$((300 << 20 | 5000)) LD_PRELOAD=$shim "$VDISKCK_PROGRAM" scrub a.raw \
-		--seal "$OUT/s" --quick --json --format raw >"$OUT/json" || status=$?
-	output=$(cat "$OUT/json")
-	expect_status 1
-	[ "$(found scrub-transient)" = "$((300 << 20))+65536" ]
-	expect_json 'any(.record == "scrub" and .transient == 1 and .intact == 6399)'
-}

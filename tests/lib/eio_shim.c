@@ -8,7 +8,6 @@
  *	EIO_ERRNO=N			how (5, EIO)
  *	EIO_SHORT=1			a read that begins before a bad range ends there, as through
  *					the page cache; else all of it fails, as from a device
- *	EIO_FLIP=OFF			the first read of that byte gets it with a bit wrong: no error
  *	EIO_NO_OPENAT2=1		the kernel knows no openat2()
  */
 #undef _FILE_OFFSET_BITS /* with it the headers would give pread() the name of pread64() */
@@ -87,32 +86,13 @@ static void *next(const char *name)
 	return dlsym(RTLD_NEXT, name);
 }
 
-/* Memory or a bus that lies once. */
-static void flip(int fd, uint8_t *buf, ssize_t len, uint64_t off)
-{
-	static int done;
-	const char *path = getenv("EIO_PATH"), *at = getenv("EIO_FLIP");
-	uint64_t byte = at ? strtoull(at, NULL, 0) : 0;
-	struct stat a, b;
-
-	if (!path || !at || len <= 0 || byte < off || byte - off >= (uint64_t)len ||
-	    fstat(fd, &a) || stat(path, &b) || a.st_ino != b.st_ino ||
-	    __atomic_exchange_n(&done, 1, __ATOMIC_RELAXED))
-		return;
-	buf[byte - off] ^= 0x20;
-}
-
 ssize_t pread(int fd, void *buf, size_t len, off_t off)
 {
 	ssize_t n = allowed(fd, (uint64_t)off, len);
 	ssize_t (*real)(int, void *, size_t, off_t);
 
 	*(void **)&real = next("pread64");
-	if (n >= 0) {
-		n = real(fd, buf, (size_t)n, off);
-		flip(fd, buf, n, (uint64_t)off);
-	}
-	return n;
+	return n < 0 ? n : real(fd, buf, (size_t)n, off);
 }
 
 ssize_t splice(int in, off64_t *in_off, int out, off64_t *out_off, size_t len, unsigned flags)
