@@ -46,6 +46,7 @@ const struct layer_ops *const filesystem_drivers[] = {
 };
 
 const struct layer_ops *const log_drivers[] = {
+	&evtx_ops,
 	&journal_ops,
 	&ext4_ops,
 	NULL,

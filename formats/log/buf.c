@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "formats/log/buf.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #ifdef __SSE2__
 #include <emmintrin.h>
@@ -112,6 +113,8 @@ static char *put_xml(char *o, uint32_t c)
 
 	if (c == '"')
 		entity = "&quot;";
+	if (c < 0x20 && c != '\t' && c != '\n' && c != '\r')
+		return o + sprintf(o, "&#x%x;", c); /* XML 1.1; 1.0 has no way to say it */
 	if (!entity)
 		return put_utf8(o, c);
 	memcpy(o, entity, strlen(entity));
@@ -191,7 +194,7 @@ void buf_json_utf16(struct buf *b, const void *from, size_t units)
 
 void buf_xml_utf16(struct buf *b, const void *p, size_t units)
 {
-	if (units > SIZE_MAX / ESCAPED - 64 || !buf_room(b, units * ESCAPED))
+	if (units > SIZE_MAX / ESCAPED - 64 || !buf_room(b, units * ESCAPED + 1))
 		return;
 	for (size_t i = 0; i < units;)
 		b->len = (size_t)(put_xml(b->p + b->len, next_utf16(p, units, &i)) - b->p);

@@ -159,18 +159,24 @@ int ledger_claim(struct log_ledger *g, struct log_text channel, uint64_t first, 
 
 int ledger_seen(struct log_ledger *g, struct log_text channel, uint64_t id, enum log_state s)
 {
+	return ledger_seen_run(g, channel, id, id, s);
+}
+
+int ledger_seen_run(struct log_ledger *g, struct log_text channel, uint64_t first, uint64_t last,
+		    enum log_state s)
+{
 	struct channel *c;
 	int r = -ENOMEM;
 
-	if (!g)
+	if (!g || last < first)
 		return 0;
 	pthread_mutex_lock(&g->lock);
 	c = channel_of(g, channel);
 	if (c) {
-		c->c.n[s]++;
-		r = ids_add(&c->seen, id, id);
+		c->c.n[s] += last - first + 1;
+		r = ids_add(&c->seen, first, last);
 		if (!r)
-			r = ids_add(&c->known, id, id);
+			r = ids_add(&c->known, first, last);
 	}
 	pthread_mutex_unlock(&g->lock);
 	return r;

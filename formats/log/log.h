@@ -126,6 +126,8 @@ void log_run_free(struct log_run *run);
 void log_json(struct buf *b, const struct log_event *e);
 /* log_json_time() - RFC 3339, UTC; fraction of 100 ns */
 void log_json_time(struct buf *b, const struct log_time *t);
+/* log_time_parse() - RFC 3339, UTC ("Z" or nothing behind it); false: it is not that */
+bool log_time_parse(const char *p, size_t len, struct log_time *t);
 /* log_filetime() - 100 ns since 1601, as Windows writes them */
 struct log_time log_filetime(uint64_t ft);
 const char *log_state_name(enum log_state s);
@@ -139,6 +141,9 @@ struct log_ledger *ledger_new(void);
 void ledger_free(struct log_ledger *g);
 /* ledger_seen() - a record; may be called again for a copy of it. Thread-safe, as all of these. */
 int ledger_seen(struct log_ledger *g, struct log_text channel, uint64_t id, enum log_state s);
+/* ledger_seen_run() - records of all ids from @first to @last */
+int ledger_seen_run(struct log_ledger *g, struct log_text channel, uint64_t first, uint64_t last,
+		    enum log_state s);
 /* ledger_claim() - a structure says that [first, last] existed; it widens what is known */
 int ledger_claim(struct log_ledger *g, struct log_text channel, uint64_t first, uint64_t last);
 struct ledger_channel {

@@ -42,6 +42,49 @@ static void civil(int64_t day, unsigned *year, unsigned *month, unsigned *mday)
 	*year = (unsigned)(yoe + era * 400) + (*month <= 2);
 }
 
+static bool number(const char *p, size_t n, unsigned least, unsigned most, unsigned *v)
+{
+	*v = 0;
+	for (size_t i = 0; i < n; i++) {
+		if (p[i] < '0' || p[i] > '9')
+			return false;
+		*v = 10 * *v + (unsigned)(p[i] - '0');
+	}
+	return *v >= least && *v <= most;
+}
+
+/* The inverse of civil(). */
+static int64_t day_of(unsigned year, unsigned month, unsigned mday)
+{
+	unsigned y = year - (month <= 2), era = y / 400, yoe = y % 400;
+	unsigned doy = (153 * (month > 2 ? month - 3 : month + 9) + 2) / 5 + mday - 1;
+
+	return (int64_t)era * 146097 + yoe * 365 + yoe / 4 - yoe / 100 + doy - 719468;
+}
+
+bool log_time_parse(const char *p, size_t len, struct log_time *t)
+{
+	unsigned year, month, mday, hour, minute, second, scale = 100000000;
+
+	if (len && p[len - 1] == 'Z')
+		len--;
+	if (len < 19 || p[4] != '-' || p[7] != '-' || (p[10] != 'T' && p[10] != ' ') ||
+	    p[13] != ':' || p[16] != ':' || (len > 19 && p[19] != '.'))
+		return false;
+	if (!number(p, 4, 1, 9999, &year) || !number(p + 5, 2, 1, 12, &month) ||
+	    !number(p + 8, 2, 1, 31, &mday) || !number(p + 11, 2, 0, 23, &hour) ||
+	    !number(p + 14, 2, 0, 59, &minute) || !number(p + 17, 2, 0, 60, &second))
+		return false;
+	*t = (struct log_time){.known = true};
+	for (size_t i = 20; i < len; i++, scale /= 10) {
+		if (p[i] < '0' || p[i] > '9')
+			return false;
+		t->nsec += scale * (unsigned)(p[i] - '0');
+	}
+	t->sec = day_of(year, month, mday) * 86400 + hour * 3600 + minute * 60 + second;
+	return true;
+}
+
 void log_json_time(struct buf *b, const struct log_time *t)
 {
 	/* Events come in runs of one day. */

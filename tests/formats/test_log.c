@@ -107,6 +107,28 @@ static void times_are_rfc_3339(void **state)
 	}
 }
 
+static void times_are_read_as_they_are_written(void **state)
+{
+	static const char *const wrong[] = {"",
+					    "2010-11-21",
+					    "2010-13-21T03:55:59Z",
+					    "2010-11-21T03:55:59x",
+					    "2010-11-21T03:55:59.1x",
+					    "2010-11-21T3:55:590Z"};
+	struct log_time t;
+
+	(void)state;
+	for (int64_t sec = -2000000000; sec < 9000000000; sec += 7654321) {
+		const char *text = time_of(sec, (uint32_t)(sec & 7) * 123456700 % 1000000000);
+
+		assert_true(log_time_parse(text, strlen(text), &t));
+		assert_int_equal(t.sec, sec);
+		assert_int_equal(t.nsec, (uint32_t)(sec & 7) * 123456700 % 1000000000);
+	}
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(*wrong); i++)
+		assert_false(log_time_parse(wrong[i], strlen(wrong[i]), &t));
+}
+
 static void filetimes_count_from_1601(void **state)
 {
 	struct log_time t = log_filetime(129347853596264271);
@@ -240,6 +262,7 @@ int main(void)
 		cmocka_unit_test(bytes_that_are_not_utf8_stay_visible),
 		cmocka_unit_test(numbers_are_written_as_printf_writes_them),
 		cmocka_unit_test(times_are_rfc_3339),
+		cmocka_unit_test(times_are_read_as_they_are_written),
 		cmocka_unit_test(filetimes_count_from_1601),
 		cmocka_unit_test(an_event_is_one_line_of_json),
 		cmocka_unit_test(the_ledger_names_the_ids_that_are_missing),
