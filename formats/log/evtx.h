@@ -11,7 +11,7 @@
 #define VDISKCK_FORMATS_LOG_EVTX_H
 
 #include "formats/drivers.h"
-#include "formats/log/log.h"
+#include "formats/log/formats.h"
 #include "vdiskck/core/endian.h"
 
 enum {
@@ -141,7 +141,5 @@ int evtx_check(struct layer *l);
 void *evtx_carve_begin(struct layer *l, const struct log_sink *sink);
 int evtx_carve(void *state, const uint8_t *p, size_t len, size_t more, uint64_t off);
 int evtx_carve_end(void *state, int r);
-
-extern const struct log_driver evtx_log;
 
 #endif

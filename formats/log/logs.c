@@ -1,12 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "formats/log/evtx.h"
-#include "formats/log/log.h"
-
 #include "formats/log/formats.h"
 
 const struct log_driver *const log_formats[] = {
-	&journal_log,
 	&evtx_log,
+	&journal_log,
 	NULL,
 };
 
