@@ -112,7 +112,7 @@ const char *fs_owner_of(struct layer *fs, uint64_t at)
 
 struct image *fs_made(const char *script, struct fs_sums *sums)
 {
-	char dir[] = "/tmp/vdiskck-fs-XXXXXX", command[64], path[64], line[512];
+	char dir[] = "/tmp/vdiskck-fs-XXXXXX", command[128], path[64], line[512];
 	struct image *img = NULL;
 	FILE *f;
 
