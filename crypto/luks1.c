@@ -67,17 +67,10 @@ static bool slot_possible(const struct luks *u, const struct luks_slot *s, uint6
 									   : u->meta->size);
 }
 
-static void slot_parse(struct layer *l, const struct luks1_header *h, unsigned i)
+static struct luks_slot slot_read(const struct luks *u, const struct luks1_header *h, unsigned i)
 {
-	struct luks *u = l->priv;
 	const struct luks1_slot *d = &h->slot[i];
-	uint64_t at = u->base + offsetof(struct luks1_header, slot) + i * sizeof(*d);
-	struct luks_slot *s;
-
-	if (be32(d->active) == DISABLED)
-		return;
-	s = &u->slot[u->n_slots++];
-	*s = (struct luks_slot){
+	struct luks_slot s = {
 		.id = i,
 		.off = u->base + be32(d->off) * 512ull,
 		.stripes = be32(d->stripes),
@@ -90,8 +83,58 @@ static void slot_parse(struct layer *l, const struct luks1_header *h, unsigned i
 		.salt_len = sizeof(d->salt),
 		.digests = 1,
 	};
-	s->len = (s->key_len * (uint64_t)s->stripes + 511) & ~511ull;
-	memcpy(s->salt, d->salt, sizeof(d->salt));
+
+	s.len = (s.key_len * (uint64_t)s.stripes + 511) & ~511ull;
+	memcpy(s.salt, d->salt, sizeof(d->salt));
+	return s;
+}
+
+/*
+ * Formatting describes all eight keyslots, used or not, and cryptsetup refuses a header in which
+ * any of them can't be. (All zero: of a writer that left them out.)
+ */
+static void check_unused(struct layer *l, const struct luks1_header *h)
+{
+	struct luks *u = l->priv;
+
+	for (unsigned i = 0; i < SLOTS; i++) {
+		struct luks_slot s = slot_read(u, h, i), t;
+		const char *why = NULL;
+
+		if (be32(h->slot[i].active) != DISABLED || (s.off == u->base && !s.stripes))
+			continue;
+		if (!slot_possible(u, &s, be32(h->payload) * 512ull))
+			why = "where its key material would lie can't be";
+		for (unsigned k = 0; !why && k < SLOTS; k++) {
+			t = slot_read(u, h, k);
+			if (k != i && s.off < t.off + t.len && t.off < s.off + s.len)
+				why = "it overlaps another one";
+		}
+		if (why)
+			finding_fact(
+				l, LUKS_KEYSLOT_UNUSED_BAD,
+				&(struct fact){.in = u->meta,
+					       .at = u->base + offsetof(struct luks1_header, slot) +
+						     i * sizeof(h->slot[i]),
+					       .at_len = sizeof(h->slot[i]),
+					       .stored = strf("%" PRIu32
+							      " stripes at sector %" PRIu32,
+							      s.stripes, be32(h->slot[i].off))},
+				"keyslot %u, which is not in use: %s", i, why);
+	}
+}
+
+static void slot_parse(struct layer *l, const struct luks1_header *h, unsigned i)
+{
+	struct luks *u = l->priv;
+	const struct luks1_slot *d = &h->slot[i];
+	uint64_t at = u->base + offsetof(struct luks1_header, slot) + i * sizeof(*d);
+	struct luks_slot *s;
+
+	if (be32(d->active) == DISABLED)
+		return;
+	s = &u->slot[u->n_slots++];
+	*s = slot_read(u, h, i);
 	if (be32(d->active) != ENABLED || !slot_possible(u, s, be32(h->payload) * 512ull)) {
 		s->state = LUKS_SLOT_IMPOSSIBLE;
 		finding_fact(l, LUKS_KEYSLOT_IMPOSSIBLE,
@@ -159,6 +202,7 @@ int luks1_parse(struct layer *l)
 	l->size = g->len;
 	for (unsigned i = 0; i < SLOTS; i++)
 		slot_parse(l, &h, i);
+	check_unused(l, &h);
 	luks_check_overlap(l);
 	luks_kdf_judge(l);
 	if (!u->n_slots)

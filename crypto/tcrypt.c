@@ -108,14 +108,24 @@ static bool noise_at_end(struct layer *below)
 	       tcrypt_noise(below, hidden);
 }
 
+/*
+ * In what comes out of a cipher no TrueCrypt volume is looked for, be it a layer of its own or a
+ * container's: what was never written there decrypts to noise, as any new volume shows, and trying
+ * all KDFs on it would cost a minute and end in a false "locked". --format tcrypt asks for it.
+ */
+static bool decrypts(const struct layer *l)
+{
+	uint64_t len, off;
+
+	return l->ops->kind == LAYER_CIPHER ||
+	       (l->ops->kind == LAYER_CONTAINER && l->ops->ciphertext &&
+		l->ops->ciphertext((struct layer *)(uintptr_t)l, 0, &len, &off) == 1);
+}
+
 static int tcrypt_seek(struct layer *below)
 {
-	/*
-	 * Not in an opened cipher: what was never written there decrypts to noise, as any new volume
-	 * shows, and trying all KDFs on it would cost a minute and end in a false "locked".
-	 */
 	for (const struct layer *l = below; l; l = l->below)
-		if (l->ops->kind == LAYER_CIPHER)
+		if (decrypts(l))
 			return 0;
 	if (!keys_given(below))
 		return 0;

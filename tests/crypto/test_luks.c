@@ -136,6 +136,30 @@ static void luks1_keyslots_that_cannot_be(void **state)
 	}
 }
 
+/* Whatever is wrong with it, the others open. */
+static void luks1_keyslots_that_are_not_in_use_are_looked_at(void **state)
+{
+	static const uint32_t sector[] = {12, 1, 9, 1 << 30};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(sector) / sizeof(*sector); i++) {
+		struct image *img = luks1_with_slot();
+
+		/* The one that is used takes two sectors, from 8 on. */
+		image_be32(img, SLOT + 48 + 40, sector[i]);
+		image_be32(img, SLOT + 48 + 44, 4);
+		luks1_key(img);
+		image_check(img, &luks1_ops);
+		assert_int_equal(img->err, 0);
+		if (i)
+			assert_finding(img, LUKS_KEYSLOT_UNUSED_BAD, SLOT + 48);
+		else
+			assert_clean(img);
+		assert_plain(img, 0, LEN);
+		image_free(img);
+	}
+}
+
 static void luks1_keyslots_on_the_same_material(void **state)
 {
 	struct image *img = luks1_with_slot();
@@ -556,6 +580,7 @@ int main(void)
 		cmocka_unit_test(luks1_cut_before_its_payload),
 		cmocka_unit_test(luks1_without_a_keyslot_needs_the_volume_key),
 		cmocka_unit_test(luks1_keyslots_that_cannot_be),
+		cmocka_unit_test(luks1_keyslots_that_are_not_in_use_are_looked_at),
 		cmocka_unit_test(luks1_keyslots_on_the_same_material),
 		cmocka_unit_test(luks2_opens_with_its_passphrase),
 		cmocka_unit_test(luks2_keyslots_that_cannot_be),

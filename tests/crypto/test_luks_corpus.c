@@ -144,6 +144,26 @@ static void a_wrong_passphrase_is_told_from_a_lost_keyslot(void **state)
 	image_free(img);
 }
 
+/* cryptsetup refuses these for the keyslot that we name; what else they hold can be read. */
+static void malformed_headers_are_named(void **state)
+{
+	static const struct {
+		const char *name;
+		unsigned slot;
+	} evil[] = {{"cryptsetup-evil_hdr-keyslot_overlap.xz", 1},
+		    {"cryptsetup-evil_hdr-luks_hdr_damage.xz", 2},
+		    {"cryptsetup-evil_hdr-stripes_payload_dmg.xz", 5}};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(evil) / sizeof(*evil); i++) {
+		struct image *img = unpack(evil[i].name);
+
+		image_open(img, &luks1_ops);
+		assert_finding(img, LUKS_KEYSLOT_UNUSED_BAD, 0xd0 + 48 * evil[i].slot);
+		image_free(img);
+	}
+}
+
 static void an_unknown_cipher_is_unsupported(void **state)
 {
 	struct image *img = unpack("cryptsetup-luks2_invalid_cipher.img.xz");
@@ -197,6 +217,7 @@ int main(void)
 	const struct CMUnitTest more[] = {
 		cmocka_unit_test(luks2_headers_stand_in_for_each_other),
 		cmocka_unit_test(a_wrong_passphrase_is_told_from_a_lost_keyslot),
+		cmocka_unit_test(malformed_headers_are_named),
 		cmocka_unit_test(an_unknown_cipher_is_unsupported),
 		cmocka_unit_test(every_byte_of_a_luks1_header_flipped),
 		cmocka_unit_test(truncated_devices_end_without_a_crash),
