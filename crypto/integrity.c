@@ -492,8 +492,10 @@ static int check(struct layer *l)
 	if (g->d.flags & INTEGRITY_INLINE)
 		return 0;
 	check_stale(l);
-	if (!g->hash)
-		return 0;
+	if (g->d.flags & INTEGRITY_HAVE_JOURNAL_MAC && !(g->d.flags & INTEGRITY_DIRTY_BITMAP))
+		r = integrity_mac_check(&g->d);
+	if (!g->hash || r)
+		return r;
 	r = check_journal(l);
 	if (!r && l->s->opt.data)
 		r = check_data(l);

@@ -111,6 +111,8 @@ uint64_t integrity_journal_entry(const struct integrity_dev *d, uint32_t section
 int integrity_journal_read(struct integrity_dev *d, const struct integrity_replay *e, uint64_t off,
 			   void *buf, uint8_t *tag, struct ranges *no_tag, struct ranges *bad);
 
+/* integrity_mac_check() - the journal's MAC by the keys of the session: integrity_mac.c */
+int integrity_mac_check(struct integrity_dev *d);
 /* Why bytes of such a device are lost or doubtful; ends with FINDING_COUNT. */
 extern const enum finding_id integrity_reasons[];
 extern const struct layer_ops integrity_ops;

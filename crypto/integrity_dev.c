@@ -454,6 +454,8 @@ void integrity_dev_info(const struct integrity_dev *d, struct json *to)
 	js_u64(to, "tag_size", d->tag_size);
 	js_u64(to, "block_size", d->block);
 	js_u64(to, "interleave_sectors", 1ull << d->log2_interleave);
+	if (d->flags & INTEGRITY_HAVE_JOURNAL_MAC)
+		js_bool(to, "journal_mac", true);
 	js_u64(to, "journal_bytes", d->initial - INTEGRITY_SB);
 	js_u64(to, "journal_blocks_to_replay", d->n_replay);
 	for (uint64_t i = 0; d->bitmap && i < d->bitmap_bits; i++)

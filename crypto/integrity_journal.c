@@ -266,7 +266,7 @@ static void replay_report(struct journal *j)
 		d->initial - INTEGRITY_SB,
 		"%zu blocks are newer in the journal than at their place; they are read from it%s",
 		d->n_replay,
-		d->flags & INTEGRITY_HAVE_JOURNAL_MAC ? " (its MAC was not verified)" : "");
+		d->flags & INTEGRITY_HAVE_JOURNAL_MAC ? " (check verifies its MAC)" : "");
 }
 
 int integrity_journal_load(struct integrity_dev *d)

@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "crypto/keys.h"
+#include "crypto/prim.h"
 #include "tests/lib/integrity_build.h"
 
 enum { FIXED = INTEGRITY_FIXED_PADDING | INTEGRITY_FIXED_HMAC };
@@ -401,9 +402,56 @@ static void flips_in_metadata_never_crash(void **state)
 	integrity_build_free(&b);
 }
 
+/* As section_mac() of the kernel: over the sectors that the entries name. */
+static void write_mac(struct integrity_image *b, uint32_t section, const char *key)
+{
+	le64_t number = to_le64(section);
+	uint8_t text[16 + 8 + 8 * 256], mac[64] = {0};
+	size_t len = 24;
+
+	memcpy(text, b->img->buf + 0x30, 16);
+	memcpy(text + 16, &number, 8);
+	for (uint32_t i = 0; i < b->entries; i++, len += 8)
+		memcpy(text + len, b->img->buf + integrity_build_entry(b, section, i), 8);
+	prim_hmac_parts(PRIM_SHA256, key, strlen(key), &(struct prim_part){text, len}, 1, mac);
+	for (uint32_t i = 0; i < 8; i++)
+		image_poke(b->img,
+			   INTEGRITY_SB + ((uint64_t)section * b->section + i + 1) * 512 - 16,
+			   mac + 8 * i, 8);
+}
+
+static void the_mac_of_the_journal_is_verified(void **state)
+{
+	struct integrity_spec s = small;
+	struct integrity_image b;
+	uint64_t entry;
+
+	(void)state;
+	s.flags |= INTEGRITY_HAVE_JOURNAL_MAC;
+	b = integrity_build(&s);
+	integrity_build_journal(&b, 0, 2, 5, 0x77);
+	integrity_build_commit(&b, 0, 1);
+	for (uint32_t i = 0; i < s.sections; i++)
+		write_mac(&b, i, "journal key");
+	check_data(b.img);
+	assert_finding(b.img, INTEGRITY_JOURNAL_MAC_KEY, 0x18);
+	image_key(b.img, KEY_KEYFILE, "another key", 11);
+	image_key(b.img, KEY_KEYFILE, "journal key", 11);
+	check_data(b.img);
+	assert_clean(b.img);
+	/* An entry that names another block: commit ids and tags need not show it. */
+	entry = integrity_build_entry(&b, 0, 2);
+	image_le64(b.img, entry, 6ull << s.log2_block);
+	check_data(b.img);
+	assert_finding(b.img, INTEGRITY_JOURNAL_MAC, INTEGRITY_SB);
+	assert_int_equal(image_seen(b.img, INTEGRITY_JOURNAL_MAC, ANYWHERE), 1);
+	integrity_build_free(&b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(the_mac_of_the_journal_is_verified),
 		cmocka_unit_test(every_hash_block_and_tag_size_is_found),
 		cmocka_unit_test(map_says_where_each_area_lies),
 		cmocka_unit_test(the_journal_is_applied_newest_last),
