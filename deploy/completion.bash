@@ -7,7 +7,7 @@ _vdiskck()
 	local cur=$2 prev=$3 program=$1
 	COMPREPLY=()
 	case $prev in
-	--chain | -o | --output)
+	--chain | --header | -o | --output)
 		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
 		return
 		;;
