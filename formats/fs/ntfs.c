@@ -13,6 +13,7 @@
 enum {
 	DIRTY = 1, /* flags of $VOLUME_INFORMATION */
 	UPCASE_BYTES = 65536 * 2,
+	TOLD = 16, /* lost runs of one file that are findings; reading tells of all */
 };
 
 /* $VOLUME_INFORMATION */
@@ -210,25 +211,59 @@ static void ntfs_info(struct layer *l, struct json *to)
 		js_u64(to, "unused_behind", l->below->size - l->size);
 }
 
+/* Runs that are missing, or can't be: what that costs the file. */
+static void report_runs(struct layer *l, const struct ntfs_inode *ino, struct span name,
+			const char *path)
+{
+	struct ntfs *n = l->priv;
+	uint64_t at = ntfs_record_at(n, ino->number, 0);
+	struct ntfs_stream s;
+	int r = ntfs_stream_get(l, ino, NTFS_DATA, name, &s);
+
+	for (size_t i = 0, told = 0; i < s.runs.n && told < TOLD && !r; i++) {
+		const struct fs_run *run = &s.runs.v[i];
+
+		if (run->kind == EXTENT_LOST && run->off < s.size && ++told)
+			finding_fact(l, run->why,
+				     &(struct fact){.in = l->below,
+						    .at = at == UINT64_MAX ? 0 : at,
+						    .at_len = at == UINT64_MAX ? 0 : n->g.record,
+						    .path = path,
+						    .path_off = run->off},
+				     "%s: %" PRIu64 " bytes from byte %" PRIu64 " on are lost",
+				     path,
+				     run->off + run->len < s.size ? run->len : s.size - run->off,
+				     run->off);
+	}
+	fs_runs_free(&s.runs);
+}
+
+static int open_named(struct layer *l, const struct fs_entry *e, struct ntfs_inode *ino,
+		      struct layer **file)
+{
+	uint16_t units[256];
+	size_t n = e->stream ? ntfs_name_get(e->stream, strlen(e->stream), units, 256) : 0;
+	struct span name = {(const uint8_t *)units, n * 2, 0};
+	int r = n == SIZE_MAX ? -ENOENT : ntfs_inode_load(l, e->id, ino);
+
+	if (n == SIZE_MAX)
+		return r;
+	if (!r)
+		r = ntfs_stream_open(l, ino, NTFS_DATA, name, e->path, file);
+	if (!r)
+		report_runs(l, ino, name, e->path);
+	ntfs_inode_free(ino);
+	return r;
+}
+
 static int ntfs_open_file(struct layer *l, const struct fs_entry *e, struct layer **file)
 {
 	struct ntfs_inode *ino = malloc(sizeof(*ino));
-	uint16_t name[256];
-	size_t units = e->stream ? ntfs_name_get(e->stream, strlen(e->stream), name, 256) : 0;
 	struct fs_runs runs = {0};
 	int r;
 
 	*file = NULL;
-	if (!ino || units == SIZE_MAX) {
-		free(ino);
-		return ino ? -ENOENT : -ENOMEM;
-	}
-	r = ntfs_inode_load(l, e->id, ino);
-	if (!r)
-		r = ntfs_stream_open(l, ino, NTFS_DATA,
-				     (struct span){(const uint8_t *)name, units * 2, 0}, e->path,
-				     file);
-	ntfs_inode_free(ino);
+	r = ino ? open_named(l, e, ino, file) : -ENOMEM;
 	free(ino);
 	if (r == -ENOENT && !e->stream) /* a folder, or a file without $DATA */
 		return fs_file_new(l, e->path, 0, &runs, file);

@@ -540,6 +540,9 @@ struct ntfs_reparse {
 /* ntfs_reparse_get() - false: the file has no reparse point, or it can't be read */
 bool ntfs_reparse_get(struct layer *l, const struct ntfs_inode *ino, struct ntfs_reparse *rp);
 
+/* ntfs_reparse_target() - the target of a link, as it is stored */
+void ntfs_reparse_target(struct span utf16, struct ntfs_reparse *rp);
+
 /* ntfs_bitmap.c */
 /* ntfs_cluster_bitmap() - $Bitmap, a bit per cluster, lost parts as in use; NULL: no memory */
 const uint8_t *ntfs_cluster_bitmap(struct layer *l);

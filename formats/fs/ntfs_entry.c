@@ -10,8 +10,8 @@
 #include "vdiskck/core/session.h"
 
 enum {
-	TICKS = 10000000, /* of 100 ns in a second */
-	ATTRIBUTE_REPARSE = 0x400,
+	TICKS = 10000000,     /* of 100 ns in a second */
+	ATTRIBUTE_SYSTEM = 4, /* of $STANDARD_INFORMATION */
 };
 #define EPOCH 11644473600ll /* seconds from 1601 to 1970 */
 
@@ -126,6 +126,25 @@ static void set_remark(const struct ntfs_attr *data, struct fs_entry *e)
 		e->remark = "sparse";
 }
 
+/*
+ * Services for UNIX, and ntfs-3g, keep a symbolic link in the data of a file that is marked as the
+ * system's: a magic, then the target. Source: ntfs-3g include/ntfs-3g/layout.h, INTX_FILE.
+ */
+static void set_interix(struct ntfs_entries *x, const struct ntfs_attr *data, uint32_t attributes,
+			struct fs_entry *e)
+{
+	static const char magic[8] = "IntxLNK\1";
+	const uint8_t *p = data && data->resident && attributes & ATTRIBUTE_SYSTEM
+				   ? span_at(data->value, 0, sizeof(magic))
+				   : NULL;
+
+	if (!p || memcmp(p, magic, sizeof(magic)))
+		return;
+	e->kind = FS_SYMLINK;
+	e->target = x->rp->target;
+	ntfs_reparse_target(span_from(data->value, sizeof(magic)), x->rp);
+}
+
 /* The first attribute of the unnamed $DATA: its pieces lie in any order of records. */
 static const struct ntfs_attr *first_piece(const struct ntfs_inode *ino, struct span name)
 {
@@ -159,6 +178,8 @@ static void set_facts(struct ntfs_entries *x, const struct ntfs_inode *ino, stru
 	set_data(x, ino, data, e);
 	set_remark(data, e);
 	set_reparse(x, ino, e);
+	if (si && e->kind == FS_FILE)
+		set_interix(x, data, le32(si->attributes), e);
 }
 
 /* ---- names ---- */
@@ -255,7 +276,7 @@ int ntfs_entries_of(struct ntfs_entries *x, const struct ntfs_inode *ino)
 	bool other = is_pair_member(ino), facts = false, named = false;
 	int r = 0;
 
-	x->rp->tag = 0;
+	x->rp->wof = false;
 	for (size_t i = 0; i < ino->n_attrs; i++) {
 		const struct ntfs_file_name *f = name_of(&ino->attrs[i]);
 

@@ -60,6 +60,25 @@ static void tidy(char *target)
 			*p = '/';
 }
 
+void ntfs_reparse_target(struct span utf16, struct ntfs_reparse *rp)
+{
+	size_t n = 0;
+
+	/* A slash separates here; it is no part of a name. */
+	for (size_t at = 0, to; at <= utf16.len && n + NTFS_NAME_MAX < sizeof(rp->target);
+	     at = to + 2) {
+		for (to = at; to + 1 < utf16.len && (utf16.p[to] != '/' || utf16.p[to + 1]);
+		     to += 2)
+			;
+		n += ntfs_name_put((struct span){utf16.p + at, to - at, 0}, rp->target + n,
+				   sizeof(rp->target) - n - 1);
+		if (to + 1 >= utf16.len)
+			break;
+		rp->target[n++] = '/';
+		rp->target[n] = '\0';
+	}
+}
+
 /* @s: behind tag, length and reserved. The substitute name is where it leads. */
 static void parse_link(struct span s, bool symlink, struct ntfs_reparse *rp)
 {
@@ -69,7 +88,7 @@ static void parse_link(struct span s, bool symlink, struct ntfs_reparse *rp)
 	if (!h || !(p = span_at(names, u16(h), u16(h + 2))))
 		return;
 	name = (struct span){p, u16(h + 2), 0};
-	ntfs_name_put(name, rp->target, sizeof(rp->target));
+	ntfs_reparse_target(name, rp);
 	tidy(rp->target);
 	rp->link = true;
 	if (!symlink)
@@ -93,12 +112,9 @@ static void parse(struct span s, struct ntfs_reparse *rp)
 	case TAG_MOUNT_POINT: parse_link(data, false, rp); return;
 	case TAG_LX_SYMLINK: /* a version, then UTF-8 */
 		data = span_from(data, 4);
-		fs_name_put((const char *)data.p, data.len, rp->target, sizeof(rp->target));
-		for (size_t i = 0; i < data.len && i < sizeof(rp->target) - 1; i++)
-			rp->target[i] = (char)data.p[i];
-		rp->target[data.len < sizeof(rp->target) ? data.len : sizeof(rp->target) - 1] =
-			'\0';
-		rp->link = data.len > 0;
+		snprintf(rp->target, sizeof(rp->target), "%.*s", (int)data.len,
+			 (const char *)data.p);
+		rp->link = *rp->target != '\0';
 		return;
 	case WOF_TAG:
 		rp->wof = !wof_reparse(data, &format);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Walking: all of $MFT in its own order, or one folder by its index. */
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -145,10 +146,20 @@ static int list_folder(struct layer *l, uint64_t number, struct numbers *s, stru
 	if (!r)
 		r = ntfs_index_each(l, ino, add_number, s, &damaged);
 	ntfs_inode_free(ino);
-	if (!r && damaged)
+	if (!r && damaged) {
+		uint64_t at = ntfs_record_at(l->priv, number, 0);
+
+		finding(l, NTFS_INDEX_LOST, at == UINT64_MAX ? 0 : at,
+			at == UINT64_MAX ? 0 : NTFS_BLOCK,
+			"the index of the folder with record %" PRIu64
+			" is damaged: its files are found by their own records",
+			number);
 		r = -EBADMSG;
+	}
 	if (r)
 		return r;
+	if (!s->n)
+		return 0;
 	qsort(s->v, s->n, sizeof(*s->v), by_number);
 	for (size_t i = 0; i < s->n; i++)
 		if (!i || s->v[i] != s->v[i - 1])
