@@ -13,6 +13,7 @@
 #include "vdiskck/core/engine.h"
 #include "vdiskck/core/source.h"
 #include "vdiskck/core/text.h"
+#include "vdiskck/damage.h"
 
 enum {
 
@@ -270,13 +271,19 @@ int checkup(struct run *r, struct ranges *lost)
 	if (!err)
 		check_known(r);
 	stack_walk(r->source, check_source, r);
+	if (!err && (bad.n || r->s.count[DAMAGE] || r->found.n_lost))
+		err = damage_by_name(r, &bad);
+	run_release(r);
+	damage_records(r);
 	if (lost) {
 		*lost = bad;
 		bad = (struct ranges){0};
 	}
 	ranges_free(&bad);
+	if (err && err != -EINTR && !r->failed)
+		run_fail(r, err, "%s: check", r->a->image);
 	if (err && err != -EINTR)
-		return run_fail(r, err, "%s: check", r->a->image);
+		return err;
 	run_interrupted(r, "findings so far stand", "the rest of the check was not done");
 	return 0;
 }

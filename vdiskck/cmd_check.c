@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "vdiskck/checkup.h"
 #include "vdiskck/commands.h"
+#include "vdiskck/damage.h"
 #include "vdiskck/out_text.h"
 
 int cmd_check(const struct args *a)
@@ -10,7 +11,9 @@ int cmd_check(const struct args *a)
 
 	if (a->n_rest)
 		return usage_hint(a, "one IMAGE at a time, not also %s", a->rest[0]);
-	if (!run_begin(&r, a)) {
+	run_init(&r, a);
+	r.hold = true;
+	if (!run_open(&r)) {
 		run_confine(&r, NULL, NULL);
 		checkup(&r, NULL);
 	}
@@ -20,6 +23,8 @@ int cmd_check(const struct args *a)
 		collect_sort(&r.found);
 		if (!a->quiet)
 			text_findings(stdout, &r);
+		if (!a->quiet)
+			damage_text(stdout, &r);
 		text_verdict(stdout, &r, status);
 	}
 	return run_end(&r, status);

@@ -10,6 +10,7 @@
 #include "vdiskck/core/ddmap.h"
 #include "vdiskck/core/json.h"
 #include "vdiskck/core/text.h"
+#include "vdiskck/damage.h"
 #include "vdiskck/filespec.h"
 #include "vdiskck/out_json.h"
 #include "vdiskck/out_text.h"
@@ -123,6 +124,20 @@ static int tell(void *arg, const struct location *loc)
 {
 	struct tell *t = arg;
 
+	if (t->r->a->map && loc->by && loc->by->ops->fs) {
+		const struct where *top = &loc->w[loc->n - 1];
+		int err = files_hit_add(&t->r->hit, loc->by,
+					&(struct fs_owner){.off = top->off,
+							   .len = top->len,
+							   .kind = loc->owner,
+							   .file = loc->file,
+							   .file_off = loc->file_off,
+							   .structure = loc->structure},
+					loc->seed.grade, loc->seed.why);
+
+		if (err)
+			return err;
+	}
 	t->places++;
 	if (loc->kind == EXTENT_LOST)
 		t->lost += loc->w[loc->n - 1].len;
@@ -264,6 +279,12 @@ static int locate(struct run *r, struct tell *t)
 	if (r->a->map && !err && !r->a->json)
 		printf("%zu bad areas, %s, at %" PRIu64 " places\n", what.n,
 		       size_text(ranges_bytes(&what, GRADE_LOST), size), t->places);
+	if (r->a->map && !err) {
+		files_hit_sort(&r->hit);
+		damage_records(r);
+		if (!r->a->json)
+			damage_text(stdout, r);
+	}
 	ranges_free(&what);
 	return err;
 }

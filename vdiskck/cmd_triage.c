@@ -23,6 +23,7 @@
 #include "vdiskck/core/json.h"
 #include "vdiskck/core/source.h"
 #include "vdiskck/core/text.h"
+#include "vdiskck/damage.h"
 #include "vdiskck/diskmap.h"
 #include "vdiskck/out_json.h"
 #include "vdiskck/out_text.h"
@@ -288,6 +289,7 @@ static int write_html(struct triage *t)
 		.map = &t->map,
 		.disk = r->source ? disk_layer(r->source)->path : "none",
 		.hit = &t->hit,
+		.files = &r->hit,
 		.checked = r->s.checked,
 	};
 
@@ -420,6 +422,9 @@ static void print_text(struct triage *t, int status)
 		putchar('\n');
 		text_findings(stdout, &t->r);
 	}
+	if (t->r.hit.n)
+		putchar('\n');
+	damage_text(stdout, &t->r);
 	if (t->map.n)
 		putchar('\n');
 	diskmap_print(stdout, &t->map, columns(), t->blocks, colour);
@@ -451,6 +456,7 @@ static int triage(struct triage *t)
 		t->c = NULL;
 		return run_status(&t->r);
 	}
+	run_release(&t->r);
 	status = write_case(t);
 	if (!t->r.a->json)
 		print_text(t, status);
@@ -471,6 +477,7 @@ int cmd_triage(const struct args *a)
 	}
 	run_init(&t.r, a);
 	t.r.s.opt.data = !a->quick;
+	t.r.hold = true;
 	t.blocks = isatty(STDOUT_FILENO) && is_utf8(); /* before files are out of reach */
 	t.say_error = t.r.s.on_error;
 	t.r.s.on_error = on_error;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "vdiskck/collect.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,7 +16,30 @@ static void entry_free(struct entry *e)
 	free((char *)(uintptr_t)e->stored);
 	free((char *)(uintptr_t)e->expected);
 	free((char *)(uintptr_t)e->path);
+	for (size_t i = 0; i < e->n_paths; i++)
+		free(e->paths[i]);
+	free(e->paths);
 	free(e->where);
+}
+
+int entry_hits(struct entry *e, const char *path)
+{
+	/* Pieces of one file mostly come together. */
+	for (size_t i = e->n_paths; i > 0; i--)
+		if (!strcmp(e->paths[i - 1], path))
+			return 0;
+	if (e->n_paths == ENTRY_PATHS) {
+		e->more_paths++;
+		return 0;
+	}
+	if (!e->paths)
+		e->paths = calloc(ENTRY_PATHS, sizeof(*e->paths));
+	if (e->paths)
+		e->paths[e->n_paths] = strdup(path);
+	if (!e->paths || !e->paths[e->n_paths])
+		return -ENOMEM;
+	e->n_paths++;
+	return 0;
 }
 
 void collect_free(struct collect *c)
@@ -183,14 +207,15 @@ void collect_finding(struct collect *c, const struct finding *f)
 	e.number = c->seen++;
 	t->count++;
 	t->lost += e.lost ? e.len : 0;
+	e.kept = t->kept < COLLECT_KEEP && grow(&c->v, c->n, &c->cap, sizeof(*c->v));
 	if (c->on_entry)
 		c->on_entry(c->arg, &e);
-	if (t->kept == COLLECT_KEEP) {
+	if (t->kept < COLLECT_KEEP && !e.kept)
+		goto no_memory;
+	if (!e.kept) {
 		entry_free(&e);
 		return;
 	}
-	if (!grow(&c->v, c->n, &c->cap, sizeof(*c->v)))
-		goto no_memory;
 	t->kept++;
 	c->v[c->n++] = e;
 	return;

@@ -31,14 +31,22 @@ struct entry {
 	const char *message;
 	const char *stored, *expected; /* or NULL */
 	const char *path;	       /* the file that is hit, or NULL */
-	uint64_t path_off;	       /* where in it */
-	struct place at;	       /* the bytes that show it; len 0: none */
-	uint64_t off, len;	       /* bytes of @layer that it is about; len 0: none */
-	bool lost, doubtful;	       /* [off, off + len) is */
-	struct place *where;	       /* @at in every layer from the image file up, then @off */
+	char **paths;		       /* files that its lost bytes hit: "LAYER:/path" */
+	size_t n_paths;
+	uint64_t more_paths; /* pieces of files beyond these */
+	uint64_t path_off;   /* where in it */
+	struct place at;     /* the bytes that show it; len 0: none */
+	uint64_t off, len;   /* bytes of @layer that it is about; len 0: none */
+	bool lost, doubtful; /* [off, off + len) is */
+	struct place *where; /* @at in every layer from the image file up, then @off */
 	size_t n_where;
 	uint64_t number; /* in the order they came, from 0 */
+	bool kept;	 /* it is among those that stay in the collection */
 };
+
+enum { ENTRY_PATHS = 8 };
+/* entry_hits() - the file at @path is one that @e hit; 0 or -ENOMEM */
+int entry_hits(struct entry *e, const char *path);
 
 /* All findings of one id in one layer. */
 struct tally {

@@ -159,6 +159,15 @@ struct json *json_finding(const struct entry *e)
 		put_range(j, "lost", e);
 	if (e->doubtful)
 		put_range(j, "doubtful", e);
+	if (e->n_paths) {
+		struct json *paths = js_array();
+
+		for (size_t i = 0; i < e->n_paths; i++)
+			js_add_str(paths, e->paths[i]);
+		js_put(j, "paths", paths);
+		if (e->more_paths)
+			js_bool(j, "paths_cut", true);
+	}
 	if (e->path) {
 		js_str(j, "path", e->path);
 		js_u64(j, "file_offset", e->path_off);

@@ -420,6 +420,68 @@ static void hit_put(FILE *f, const struct report *r)
 		fputs("</table>\n", f);
 }
 
+static void file_put(FILE *f, const struct file_hit *h)
+{
+	char lost[SIZE_TEXT], doubtful[SIZE_TEXT], size[SIZE_TEXT];
+
+	fputs("<tr><td><code>", f);
+	text_put(f, h->fs->path);
+	text_put(f, h->path ? ":" : ": ");
+	text_put(f, h->path ? h->path : h->structure);
+	fputs("</code>", f);
+	if (h->deleted)
+		fputs(" (deleted)", f);
+	if (h->path && h->structure) {
+		fputs("<div class=\"dim\">", f);
+		text_put(f, h->structure);
+		fputs("</div>", f);
+	}
+	fprintf(f, "</td><td data-l=\"lost\">%s", h->lost ? size_text(h->lost, lost) : "");
+	if (h->lost && h->path)
+		fprintf(f, " of %s", size_text(h->size, size));
+	if (h->first != UINT64_MAX)
+		fprintf(f, ", from <span class=\"n\">0x%" PRIx64 "</span> on", h->first);
+	fprintf(f, "</td><td data-l=\"doubtful\">%s</td><td data-l=\"because of\">",
+		h->doubtful ? size_text(h->doubtful, doubtful) : "");
+	for (unsigned i = 0; i < h->n_why; i++)
+		fprintf(f, "%s<a href=\"#%s\">%s</a>", i ? ", " : "", finding_name(h->why[i]),
+			finding_name(h->why[i]));
+	fputs("</td></tr>\n", f);
+}
+
+/* The damage by name, worst first. */
+static void files_put(FILE *f, const struct files_hit *h)
+{
+	size_t in_rank = 0, left = 0;
+	char size[SIZE_TEXT];
+
+	if (!h || (!h->n && !h->free_lost && !h->free_doubtful))
+		return;
+	fputs("<h2>Files hit</h2>\n", f);
+	for (size_t i = 0; i < h->n; i++) {
+		if (!i || h->v[i].rank != h->v[i - 1].rank) {
+			fprintf(f,
+				"%s<h3>%s</h3>\n<table class=\"wide\"><thead><tr><th>file</th>"
+				"<th>lost</th><th>doubtful</th><th>because of</th></tr></thead>\n"
+				"<tbody>\n",
+				i ? "</tbody></table>\n" : "", rank_name(h->v[i].rank));
+			in_rank = 0;
+		}
+		if (in_rank++ < PER_GROUP)
+			file_put(f, &h->v[i]);
+		else
+			left++;
+	}
+	if (h->n)
+		fputs("</tbody></table>\n", f);
+	if (left || h->more)
+		fprintf(f, "<p class=\"dim\">%zu more are in <code>report.json</code>%s.</p>\n",
+			left, h->more ? ", and there are more than were kept" : "");
+	if (h->free_lost + h->free_doubtful)
+		fprintf(f, "<p>Free space hit: %s.</p>\n",
+			size_text(h->free_lost + h->free_doubtful, size));
+}
+
 static void instance_put(FILE *f, const struct entry *e, bool values)
 {
 	char size[SIZE_TEXT];
@@ -431,6 +493,18 @@ static void instance_put(FILE *f, const struct entry *e, bool values)
 		text_put(f, e->layer);
 		fprintf(f, " %s</b></div>", e->lost ? "lost" : "doubtful");
 	}
+	if (e->path) {
+		fputs("<div><code>", f);
+		text_put(f, e->path);
+		fputs("</code></div>", f);
+	}
+	for (size_t i = 0; i < e->n_paths; i++) {
+		fputs(i ? "<div><code>" : "<div>hits <code>", f);
+		text_put(f, e->paths[i]);
+		fputs("</code></div>", f);
+	}
+	if (e->more_paths)
+		fputs("<div>and more</div>", f);
 	fputs("</td><td data-l=\"where\"><ul class=\"addr\">", f);
 	for (size_t i = 0; i < e->n_where; i++) {
 		fputs("<li><code>", f);
@@ -559,6 +633,7 @@ void report_html(FILE *f, const struct report *r)
 	map_put(f, r);
 	bad_put(f, r->map);
 	hit_put(f, r);
+	files_put(f, r->files);
 	findings_put(f, r->findings);
 	stack_put(f, r->layers);
 	coverage_put(f, r);

@@ -8,6 +8,7 @@
 
 #include <stdio.h>
 
+#include "recover/files_hit.h"
 #include "recover/impact.h"
 #include "vdiskck/collect.h"
 #include "vdiskck/core/json.h"
@@ -23,9 +24,10 @@ struct report {
 	const struct collect *findings; /* sorted */
 	struct json *run;		/* object: facts of the run, in the order shown */
 	const struct diskmap *map;
-	const char *disk;	  /* the layer that @map shows */
-	const struct impact *hit; /* what the lost bytes of the disk cost the layers on it */
-	uint64_t checked;	  /* bytes whose structure, checksum or tag was verified */
+	const char *disk;	       /* the layer that @map shows */
+	const struct impact *hit;      /* what the lost bytes of the disk cost the layers on it */
+	const struct files_hit *files; /* sorted; NULL: none */
+	uint64_t checked;	       /* bytes whose structure, checksum or tag was verified */
 };
 
 /*

@@ -34,11 +34,16 @@ static void on_alarm(int sig)
 	alarm(1);
 }
 
+static bool held(const struct run *r, const struct entry *e)
+{
+	return r->hold && e->kept && (e->lost || e->doubtful);
+}
+
 static void on_entry(void *arg, const struct entry *e)
 {
 	struct run *r = arg;
 
-	if (r->on_record)
+	if (r->on_record && !held(r, e))
 		run_record(r, json_finding(e));
 }
 
@@ -180,6 +185,16 @@ void run_record(struct run *r, struct json *j)
 	js_free(j);
 }
 
+void run_release(struct run *r)
+{
+	const struct collect *c = &r->found;
+
+	for (size_t i = 0; i < c->n && r->on_record; i++)
+		if (held(r, &c->v[i]))
+			run_record(r, json_finding(&c->v[i]));
+	r->hold = false;
+}
+
 bool run_interrupted(struct run *r, const char *done, const char *not_done)
 {
 	struct layer *l = r->source;
@@ -201,6 +216,7 @@ int run_status(const struct run *r)
 int run_end(struct run *r, int status)
 {
 	progress_wipe(&r->progress);
+	run_release(r);
 	if (r->on_record)
 		run_record(r, json_summary(r, status));
 	if (fflush(stdout) || ferror(stdout)) {
@@ -208,6 +224,7 @@ int run_end(struct run *r, int status)
 		status = status == DAMAGED ? DAMAGED : UNDECIDABLE;
 	}
 	stoppable = NULL;
+	files_hit_free(&r->hit);
 	layer_free(r->source);
 	secrets_close(r);
 	collect_free(&r->found);

@@ -3,6 +3,7 @@
 #ifndef VDISKCK_RUN_H
 #define VDISKCK_RUN_H
 
+#include "recover/files_hit.h"
 #include "vdiskck/collect.h"
 #include "vdiskck/options.h"
 #include "vdiskck/progress.h"
@@ -21,8 +22,14 @@ struct run {
 	bool failed;	      /* an error stopped the command: no verdict but for damage seen */
 	char error[512];      /* the first line that said so */
 	uint64_t lost;	      /* bytes of the disk that can't be had */
-	struct layer *asked;  /* the locked layer that the user was asked about last */
-	int tries;	      /* answers that did not open it */
+	struct files_hit hit; /* damage_by_name() */
+	/*
+	 * Records of findings with lost bytes wait for the names of the files that they hit, as far
+	 * as they are kept in @found: run_release().
+	 */
+	bool hold;
+	struct layer *asked; /* the locked layer that the user was asked about last */
+	int tries;	     /* answers that did not open it */
 	/* Gets every JSON record; run_init() sets it to standard output if --json was given. */
 	void (*on_record)(void *arg, const char *line);
 	void *record_arg;
@@ -51,6 +58,8 @@ void run_confine(struct run *r, const char *const *read, const char *const *writ
 int run_fail(struct run *r, int err, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 /* run_record() - one JSON record; @j is freed */
 void run_record(struct run *r, struct json *j);
+/* run_release() - the records that were held back, in the order they came; once */
+void run_release(struct run *r);
 /* run_status() - exit status by what was found: the verdict, and 3 for a command that failed */
 int run_status(const struct run *r);
 /* run_end() - summary record, close everything; @status: of the program. Returns @status. */
