@@ -2,6 +2,7 @@
 #include "recover/files_hit.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -115,13 +116,28 @@ struct asking {
 	const struct ranges *r;
 };
 
+/* What a folder means is what is in it. */
+static enum rank rank_of_entry(const struct fs_entry *e)
+{
+	char *inside;
+	enum rank r;
+
+	if (!e || e->system)
+		return RANK_VOLUME;
+	if (e->deleted)
+		return RANK_DELETED;
+	if (e->kind != FS_DIR || asprintf(&inside, "%s/", e->path) < 0)
+		return rank_of(e->path);
+	r = rank_of(inside);
+	free(inside);
+	return r;
+}
+
 static int add_file(struct files_hit *h, struct layer *fs, const struct fs_owner *o,
 		    enum grade grade, enum finding_id why)
 {
 	const struct fs_entry *e = o->file;
-	enum rank rank = !e || e->system ? RANK_VOLUME
-			 : e->deleted	 ? RANK_DELETED
-					 : rank_of(e->path);
+	enum rank rank = rank_of_entry(e);
 	bool full = false, data = o->kind == OWNER_FILE;
 	const char *structure = data ? NULL : o->structure ? o->structure : "structure";
 	struct file_hit *f = find(h, fs, e ? e->path : NULL, structure);
