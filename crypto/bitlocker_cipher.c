@@ -7,7 +7,7 @@
 #include "crypto/elephant.h"
 #include "crypto/prim.h"
 
-enum { BATCH = 64 }; /* sectors whose IVs and sector keys are made together */
+enum { BATCH = 32 }; /* sectors whose IVs and sector keys are made together */
 
 static const struct method {
 	const char *name;
@@ -115,12 +115,14 @@ static int decrypt_cbc(const struct bitlocker *b, uint64_t at, uint8_t *buf, siz
 		prim_encrypt(e, iv, k * PRIM_BLOCK);
 		if (t)
 			prim_encrypt(t, key, k * sizeof(key[0]));
-		for (size_t i = 0; i < k; i++, buf += b->sector, len -= b->sector) {
+		for (size_t i = 0; i < k; i++) {
 			prim_iv(b->cipher, h, iv[i]);
-			prim_decrypt(h, buf, b->sector);
-			if (t)
-				elephant_undo(buf, b->sector, key[i][0]);
+			prim_decrypt(h, buf + i * b->sector, b->sector);
 		}
+		if (t)
+			elephant_undo_many(buf, b->sector, k, key[0][0]);
+		buf += k * b->sector;
+		len -= k * b->sector;
 		at += k * b->sector;
 	}
 	if (t)
