@@ -93,7 +93,7 @@ static void say_costly(struct layer *l, struct luks_slot *s)
 void luks_kdf_judge(struct layer *l)
 {
 	struct luks *u = l->priv;
-	struct cost c[LUKS_SLOTS];
+	struct cost c[LUKS_SLOTS] = {0};
 	uint64_t hmacs = 0, filled = 0;
 
 	for (size_t i = 0; i < u->n_slots; i++)

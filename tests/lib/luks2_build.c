@@ -121,8 +121,8 @@ static size_t slot_json(unsigned k, char *out, size_t cap)
 		"\"size\":\"%u\",\"encryption\":\"aes-xts-plain64\",\"key_size\":64},"
 		"\"kdf\":{\"type\":\"pbkdf2\",\"hash\":\"sha256\",\"iterations\":%d,"
 		"\"salt\":\"%s\"}}",
-		k ? "," : "", k, STRIPES, LUKS2_SLOT0 + k * LUKS2_SLOT, LUKS2_SLOT, ITERATIONS,
-		base64(salt, SALT, b64));
+		k ? "," : "", k, STRIPES, LUKS2_SLOT0 + k * LUKS2_SLOT, (unsigned)LUKS2_SLOT,
+		ITERATIONS, base64(salt, SALT, b64));
 }
 
 static size_t digest_json(unsigned k, char *out, size_t cap)
