@@ -60,7 +60,7 @@ static void xts_iv(gcry_cipher_hd_t h, uint64_t number)
 
 static void piece(const struct job *j, gcry_cipher_hd_t h, uint64_t off, uint8_t *buf, size_t n)
 {
-	uint8_t sum[64];
+	uint8_t sum[64] = {0};
 
 	if (h)
 		xts_iv(h, off / j->unit);

@@ -100,7 +100,7 @@ need() { command -v "$1" >/dev/null || skip "no $1"; }
 	timeout 20 bdemount -p "$PASSWORD" volume "$OUT/mount" >/dev/null || skip "no FUSE here"
 	cmp -n $((12 << 20)) "$PLAIN" "$OUT/mount/bde1" && same=yes || same=no
 	fusermount -u "$OUT/mount"
-	[ $same = yes ]
+	[ "$same" = yes ]
 	expect_plain "$OUT/keys"
 }
 
