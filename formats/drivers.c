@@ -39,7 +39,7 @@ const struct layer_ops *const map_drivers[] = {
 };
 
 const struct layer_ops *const filesystem_drivers[] = {
-	&ntfs_ops, &ext4_ops, &regf_ops, &fat_ops, NULL,
+	&ntfs_ops, &ext4_ops, &regf_ops, &exfat_ops, &fat_ops, NULL,
 };
 
 const struct layer_ops *const log_drivers[] = {

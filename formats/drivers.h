@@ -23,7 +23,7 @@ extern const struct layer_ops bitlocker_ops, luks1_ops, luks2_ops;
 extern const struct layer_ops integrity_ops, verity_ops;
 extern const struct layer_ops bitlocker_ops, luks1_ops, luks2_ops, tcrypt_ops;
 extern const struct layer_ops regf_ops;
-extern const struct layer_ops fat_ops;
+extern const struct layer_ops fat_ops, exfat_ops;
 extern const struct layer_ops journal_ops;
 extern const struct layer_ops ntfs_ops;
 extern const struct layer_ops mbr_ops, gpt_ops, scan_ops;

@@ -41,6 +41,18 @@ static unsigned begins_fat(const uint8_t p[8])
 	return widths;
 }
 
+/* Could a system have written this? Deleted or not, it has a date and a place. */
+static bool sound(const struct fat *g, const struct fat_dirent *e)
+{
+	unsigned date = le16(e->date);
+
+	if ((e->attr & ATTR_MASK) == ATTR_LONG)
+		return !(e->attr & 0xc0);
+	return !(e->attr & 0xc0) && (e->name[0] >= ' ' || e->name[0] == 0x05) && (date & 31) &&
+	       (date >> 5 & 15) && (date >> 5 & 15) <= 12 &&
+	       (!fat_first(g, e) || table_valid(&g->t, fat_first(g, e)));
+}
+
 /* How many folders in the root name themselves where this geometry has them; -1: noise. */
 static int proof(struct layer *below, const struct fat *g)
 {
@@ -51,8 +63,7 @@ static int proof(struct layer *below, const struct fat *g)
 	if (!get(below, at, e, sizeof(e)))
 		return -1;
 	for (int i = 0; i < LOOKED_AT && e[i].name[0]; i++) {
-		if (e[i].attr & 0xc0 || (e[i].name[0] < ' ' && e[i].name[0] > 0x14 &&
-					 (e[i].attr & ATTR_MASK) != ATTR_LONG))
+		if (!sound(g, &e[i]))
 			return -1;
 		n++;
 		if (e[i].name[0] == 0xe5 || (e[i].attr & ATTR_MASK) == ATTR_LONG ||

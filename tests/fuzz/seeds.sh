@@ -80,5 +80,7 @@ for c in 512 4096; do
 	head -c 128K whole >ntfs$c
 	rm whole text numbers
 done
+truncate -s 256K exfat
+mkfs.exfat -c 512 -b 4096 --pack-bitmap exfat >/dev/null 2>&1 || rm -f exfat
 python3 "$here/seeds.py"
 touch .made
