@@ -156,12 +156,28 @@ static int look(struct layer *l, const char *path, bool follow, struct fs_entry 
 		return r;
 	}
 	*slash = '\0';
-	if (!fs_find(l, dir, &up) && asprintf(&whole, "%s/%s", up->path, slash + 1) > 0)
+	if (!fs_find(l, dir, &up) &&
+	    asprintf(&whole, "%s/%s", up->path[1] ? up->path : "", slash + 1) > 0)
 		r = l->ops->fs->lookup(l, whole, e);
 	free(whole);
 	free(dir);
 	fs_entry_free(up);
 	return r;
+}
+
+/* A copy of the user's path with slashes, or with the escapes of `ls` undone. */
+static char *own_path(const struct volume *vol, const char *path, bool unescape)
+{
+	char *own;
+
+	if (asprintf(&own, "/%s", path) < 0)
+		return NULL;
+	if (unescape)
+		name_unescape(own);
+	for (char *p = own; !unescape && vol->windows && *p; p++)
+		*p = *p == '\\' ? '/' : *p;
+	tidy(own);
+	return own;
 }
 
 /*
@@ -176,25 +192,20 @@ static int try(const struct volume *vol, const char *path, bool follow, struct f
 	fs->vol = *vol;
 	fs->below = len > 1 && (path[len - 1] == '/' || (vol->windows && path[len - 1] == '\\'));
 	for (int unescape = 0; unescape < 2 && r; unescape++) {
-		char *own = unescape && !strchr(path, '\\') ? NULL : strdup(path);
+		char *own = unescape && !strchr(path, '\\') ? NULL : own_path(vol, path, unescape);
 
-		if (!own)
-			return unescape ? r : -ENOMEM;
-		if (unescape)
-			name_unescape(own);
-		for (char *p = own; !unescape && vol->windows && *p; p++)
-			*p = *p == '\\' ? '/' : *p;
-		tidy(own);
-		r = look(vol->l, own, follow || fs->below, &fs->e);
-		if (r && !unescape &&
-		    glob_special(own, vol->windows ? 0 : GLOB_ESCAPE) < strlen(own)) {
-			fs->glob = true;
-			r = 0;
-		}
+		if (!own && !unescape)
+			return -ENOMEM;
+		r = own ? look(vol->l, own, follow || fs->below, &fs->e) : r;
 		if (r)
 			free(own);
 		else
 			fs->path = own;
+	}
+	if (r && glob_special(path, vol->windows ? 0 : GLOB_ESCAPE) < len) {
+		fs->glob = true;
+		fs->path = own_path(vol, path, false);
+		r = fs->path ? 0 : -ENOMEM;
 	}
 	return r;
 }
@@ -431,7 +442,8 @@ int filespec_parse(struct run *r, const struct volumes *vs, const char *text, bo
 	}
 	name = prefix(text, &rest);
 	/* A volume without a path is its root. */
-	if (!name && (stack_find(r->source, text) || strspn(text, "0123456789") == strlen(text)))
+	if (!name && *text &&
+	    (stack_find(r->source, text) || strspn(text, "0123456789") == strlen(text)))
 		name = strdup(text);
 	if (!name) {
 		run_fail(r, 0, "%s: a file is /PATH, N:/PATH or LAYER:/PATH", text);
