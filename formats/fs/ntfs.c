@@ -294,6 +294,8 @@ static const struct fs_ops ntfs_fs = {
 	.walk = ntfs_walk,
 	.lookup = ntfs_lookup,
 	.open_file = ntfs_open_file,
+	.owners = ntfs_owners,
+	.unused = ntfs_unused,
 };
 
 const struct layer_ops ntfs_ops = {
