@@ -7,11 +7,11 @@
 
 #include "formats/drivers.h"
 #include "formats/fs/ntfs.h"
+#include "formats/fs/ntfs_check.h"
 #include "vdiskck/core/json.h"
 #include "vdiskck/core/session.h"
 
 enum {
-	DIRTY = 1, /* flags of $VOLUME_INFORMATION */
 	UPCASE_BYTES = 65536 * 2,
 	TOLD = 16, /* lost runs of one file that are findings; reading tells of all */
 };
@@ -191,6 +191,24 @@ static int ntfs_open(struct layer *l)
 	return r;
 }
 
+static void info_state(struct layer *l, struct json *to)
+{
+	static const char *const logs[] = {"unreadable", "empty", "closed", "in use"};
+	struct ntfs_state s;
+
+	if (ntfs_state_get(l, &s))
+		return;
+	js_bool(to, "dirty", s.dirty);
+	if (s.chkdsk)
+		js_bool(to, "chkdsk_underway", true);
+	if (s.log_known)
+		js_str(to, "log", logs[s.log.state]);
+	if (s.log.major)
+		js_strf(to, "log_version", "%u.%u", s.log.major, s.log.minor);
+	if (s.hibernated)
+		js_bool(to, "hibernated", true);
+}
+
 static void ntfs_info(struct layer *l, struct json *to)
 {
 	static const char *const boots[] = {"boot sector", "backup boot sector", "MFT records"};
@@ -206,7 +224,7 @@ static void ntfs_info(struct layer *l, struct json *to)
 	js_u64(to, "record_size", n->g.record);
 	js_u64(to, "records", n->records);
 	js_str(to, "geometry_from", boots[n->boot]);
-	js_bool(to, "dirty", n->volume_flags & DIRTY);
+	info_state(l, to);
 	if (l->below->size > l->size)
 		js_u64(to, "unused_behind", l->below->size - l->size);
 }
@@ -306,6 +324,7 @@ const struct layer_ops ntfs_ops = {
 	.open = ntfs_open,
 	.read = fs_read,
 	.map = fs_map,
+	.check = ntfs_check,
 	.info = ntfs_info,
 	.close = ntfs_close,
 	.fs = &ntfs_fs,

@@ -61,7 +61,7 @@ uint64_t ntfs_check_name(uint64_t child, const struct ntfs_file_name *f)
 
 /* What @work found of a record. */
 struct found {
-	bool rules, index;
+	bool rules, index, list;
 };
 
 static void add_names(struct ntfs_check *k, const struct ntfs_record *r)
@@ -82,6 +82,28 @@ static void add_names(struct ntfs_check *k, const struct ntfs_record *r)
 			__atomic_fetch_add(&k->names[ntfs_ref_number(child)],
 					   ntfs_check_name(child, f), __ATOMIC_RELAXED);
 	}
+}
+
+/* Does the attribute list of a file name records that are not its own, or none? */
+static int check_list(struct ntfs_check *k, uint64_t number)
+{
+	int r = ntfs_inode_load(k->l, number, k->ino);
+
+	if (!r && k->ino->incomplete)
+		finding(k->l, NTFS_LIST, ntfs_check_at(k, number, 0), k->n->g.record,
+			"record %" PRIu64
+			": its attribute list is damaged, or leads to a record that "
+			"is not its own",
+			number);
+	ntfs_inode_free(k->ino);
+	return r == -EBADMSG ? 0 : r;
+}
+
+static bool has_list(const struct ntfs_check *k, const struct ntfs_record *r)
+{
+	struct ntfs_attr a;
+
+	return ntfs_attr_find(k->n, r, NTFS_ATTRIBUTE_LIST, NULL, &a);
 }
 
 static bool has_index(const struct ntfs_check *k, const struct ntfs_record *r)
@@ -111,6 +133,7 @@ static int work(void *arg, struct ntfs_record *r, void *out)
 		err = ntfs_claimed_record(&k->c, r);
 	add_names(k, r);
 	/* Where the root of an index is in another record, the flag of a folder says so. */
+	f->list = !le64(h->base) && has_list(k, r);
 	f->index = !le64(h->base) && (le16(h->flags) & NTFS_IS_DIR || has_index(k, r));
 	return err;
 }
@@ -159,6 +182,8 @@ static int deliver(void *arg, struct ntfs_record *r, size_t count, void *out)
 			ntfs_check_rules(k, &r[i], true);
 		if (f[i].index)
 			err = add_dir(k, r[i].number);
+		if (f[i].list && !err)
+			err = check_list(k, r[i].number);
 	}
 	session_checked(k->l->s, count * k->n->g.record);
 	return err;
@@ -195,6 +220,19 @@ static bool upcase_is_good(struct layer *l)
 	return good;
 }
 
+static int check_state(struct ntfs_check *k)
+{
+	struct ntfs_state s;
+	int r = ntfs_state_get(k->l, &s);
+
+	if (!r && s.dirty)
+		finding(k->l, NTFS_DIRTY, ntfs_check_at(k, NTFS_VOLUME, 0), k->n->g.record,
+			"the volume's flags are 0x%04x: dirty", k->n->volume_flags);
+	if (!r && s.hibernated)
+		finding(k->l, NTFS_HIBERNATED, 0, 0, "/hiberfil.sys holds a system that sleeps");
+	return r;
+}
+
 int ntfs_check(struct layer *l)
 {
 	struct ntfs_check k = {.l = l, .n = l->priv};
@@ -208,6 +246,8 @@ int ntfs_check(struct layer *l)
 	k.upcase_good = upcase_is_good(l);
 	if (!r && (!k.names || !k.ino || !k.path))
 		r = -ENOMEM;
+	if (!r)
+		r = check_state(&k);
 	if (!r)
 		r = ntfs_check_copies(&k);
 	if (!r)

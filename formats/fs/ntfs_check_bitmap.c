@@ -9,7 +9,7 @@
 #include "formats/fs/ntfs_check.h"
 #include "vdiskck/core/session.h"
 
-enum { NAMED_MAX = 4096, OWNERS_MAX = 4 * NAMED_MAX };
+enum { NAMED_MAX = 4096, OWNERS_MAX = 4 * NAMED_MAX, REPORTED_MAX = 64 };
 
 /* Who owns what of the ranges that need a name. */
 struct owner_text {
@@ -95,6 +95,17 @@ static void report_free(struct ntfs_check *k, const struct ranges *used, const s
 	uint32_t cluster = k->n->g.cluster;
 	char text[512];
 
+	/* A bitmap that is garbage: one fact, not thousands. */
+	if (used->n > REPORTED_MAX) {
+		finding(k->l, NTFS_BITMAP_FREE, used->v[0].off, used->v[0].len,
+			"%" PRIu64
+			" clusters in %zu places that files own are marked as free; the first is "
+			"%" PRIu64 ", of %s",
+			ranges_bytes(used, GRADE_DOUBTFUL) / cluster, used->n,
+			used->v[0].off / cluster,
+			owners_text(m, used->v[0].off, used->v[0].len, text, sizeof(text)));
+		return;
+	}
 	for (size_t i = 0; i < used->n; i++)
 		finding(k->l, NTFS_BITMAP_FREE, used->v[i].off, used->v[i].len,
 			"%" PRIu64 " clusters from %" PRIu64 " on, marked as free, belong to %s",

@@ -25,7 +25,8 @@ static int look_at_hiberfil(struct layer *l, struct ntfs_inode *ino, bool *hiber
 	int r = ntfs_inode_load(l, NTFS_ROOT, ino);
 
 	if (!r)
-		r = ntfs_index_find(l, ino, (struct span){(const uint8_t *)name, units * 2, 0}, &ref);
+		r = ntfs_index_find(l, ino, (struct span){(const uint8_t *)name, units * 2, 0},
+				    &ref);
 	ntfs_inode_free(ino);
 	if (r)
 		return r;
