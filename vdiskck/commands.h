@@ -14,6 +14,7 @@ int cmd_extract(const struct args *a);
 int cmd_export(const struct args *a);
 int cmd_explain(const struct args *a);
 int cmd_triage(const struct args *a);
+int cmd_logs(const struct args *a);
 int cmd_seal(const struct args *a);
 int cmd_scrub(const struct args *a);
 

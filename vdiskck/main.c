@@ -24,6 +24,8 @@ static const struct command commands[] = {
 	 "Files and trees, deleted and damaged ones too, with a manifest.", false},
 	{"export", CMD_EXPORT, cmd_export, "IMAGE [--at LAYER] -o FILE",
 	 "A layer as raw bytes, with a ddrescue map of what is lost beside it.", false},
+	{"logs", CMD_LOGS, cmd_logs, "IMAGE -o DIR",
+	 "Every log that survives: as it was, and parsed into events.", false},
 	{"seal", CMD_SEAL, cmd_seal, "IMAGE -o SEAL | SEAL --show|--root|--verify",
 	 "Record sector checksums, to be compared with later.", false},
 	{"scrub", CMD_SCRUB, cmd_scrub, "IMAGE [--seal SEAL]...",

@@ -44,10 +44,14 @@ enum {
 	O_CBT,
 	O_RESEAL,
 	O_ACCEPT,
+	O_SINCE,
+	O_UNTIL,
+	O_CHANNEL,
+	O_SOURCE,
 };
 
 enum {
-	ON_FILES = CMD_LS | CMD_CAT | CMD_EXTRACT,
+	ON_FILES = CMD_LS | CMD_CAT | CMD_EXTRACT | CMD_LOGS,
 	ON_IMAGE = CMD_INFO | CMD_CHECK | CMD_LOCATE | CMD_EXPORT | CMD_TRIAGE | ON_FILES |
 		   CMD_SEAL | CMD_SCRUB,
 	ALL = ~0
@@ -92,6 +96,13 @@ static const struct row {
 	{"reseal", O_RESEAL, NULL, CMD_SCRUB,
 	 "add a generation: what was written to is sealed anew"},
 	{"accept", O_ACCEPT, NULL, CMD_SCRUB, "what changed without an account was written by you"},
+	{"output", 'o', "DIR", CMD_LOGS, "the folder to write to: new or empty"},
+	{"since", O_SINCE, "TIME", CMD_LOGS,
+	 "events from then on: 2018-05-14T11:52:08Z, or a part of it"},
+	{"until", O_UNTIL, "TIME", CMD_LOGS, "events up to then"},
+	{"channel", O_CHANNEL, "GLOB", CMD_LOGS, "events of these channels: System, *PowerShell*"},
+	{"source", O_SOURCE, "GLOB", CMD_LOGS, "events of this kind of log: evtx, journal ..."},
+	{"quick", O_QUICK, NULL, CMD_LOGS, "don't look for records in slack and free space"},
 	{"quick", O_QUICK, NULL, CMD_SCRUB, "compare with the seal and verify structures only"},
 	{"rebuild", O_REBUILD, NULL, CMD_INFO | CMD_EXPORT | CMD_TRIAGE | ON_FILES,
 	 "use tables that only content proves"},
@@ -337,6 +348,10 @@ static int set(struct args *a, int c, char *arg)
 	case O_CBT: a->cbt = arg; return 0;
 	case O_RESEAL: a->reseal = true; return 0;
 	case O_ACCEPT: a->accept = true; return 0;
+	case O_SINCE: a->since = arg; return 0;
+	case O_UNTIL: a->until = arg; return 0;
+	case O_CHANNEL: a->channel = arg; return 0;
+	case O_SOURCE: a->source = arg; return 0;
 	case 'o': a->output = arg; return 0;
 	case 'q': a->quiet = true; return 0;
 	case 'v': a->verbose = true; return 0;

@@ -21,6 +21,7 @@ enum command_bit {
 	CMD_EXTRACT = 1 << 8,
 	CMD_SEAL = 1 << 9,
 	CMD_SCRUB = 1 << 10,
+	CMD_LOGS = 1 << 11,
 };
 
 enum when { WHEN_AUTO, WHEN_YES, WHEN_NO };
@@ -53,6 +54,7 @@ struct args {
 	const char **seal;		    /* scrub: NULL-terminated; freed by options_free() */
 	const char *changed, *bitmap, *cbt;
 	bool reseal, accept;
+	const char *since, *until, *channel, *source; /* logs */
 	enum when progress;
 	int argc; /* as given, for maps and logs that quote the command */
 	char **argv;

@@ -139,7 +139,10 @@ const char *log_state_name(enum log_state s);
  */
 struct log_ledger *ledger_new(void);
 void ledger_free(struct log_ledger *g);
-/* ledger_seen() - a record; may be called again for a copy of it. Thread-safe, as all of these. */
+/*
+ * ledger_seen() - a record; may be called again for a copy of it. Thread-safe, as all of these.
+ * A carved one fills gaps, and widens nothing: logs go round, and older records are overwritten.
+ */
 int ledger_seen(struct log_ledger *g, struct log_text channel, uint64_t id, enum log_state s);
 /* ledger_seen_run() - records of all ids from @first to @last */
 int ledger_seen_run(struct log_ledger *g, struct log_text channel, uint64_t first, uint64_t last,

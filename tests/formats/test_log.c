@@ -227,6 +227,20 @@ static void the_ledger_names_the_ids_that_are_missing(void **state)
 	ledger_free(g);
 }
 
+static void carved_records_fill_gaps_and_claim_none(void **state)
+{
+	struct log_ledger *g = ledger_new();
+	struct gaps got = {.text = ""};
+
+	(void)state;
+	ledger_claim(g, LOG_TEXT("System"), 100, 110);
+	ledger_seen(g, LOG_TEXT("System"), 3, LOG_CARVED);
+	ledger_seen(g, LOG_TEXT("System"), 105, LOG_CARVED);
+	ledger_walk(g, on_channel, on_gap, &got);
+	assert_string_equal(got.text, "System: 100-104 106-110");
+	ledger_free(g);
+}
+
 static void ids_in_any_order_leave_the_same_ledger(void **state)
 {
 	(void)state;
@@ -266,6 +280,7 @@ int main(void)
 		cmocka_unit_test(filetimes_count_from_1601),
 		cmocka_unit_test(an_event_is_one_line_of_json),
 		cmocka_unit_test(the_ledger_names_the_ids_that_are_missing),
+		cmocka_unit_test(carved_records_fill_gaps_and_claim_none),
 		cmocka_unit_test(ids_in_any_order_leave_the_same_ledger),
 	};
 

@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "vdiskck/commands.h"
+#include "vdiskck/core/json.h"
+#include "vdiskck/core/text.h"
+#include "vdiskck/logs.h"
+#include "vdiskck/out_json.h"
+#include "vdiskck/out_text.h"
+
+/* What one run of logs adds up. */
+struct logs_run {
+	struct run r;
+	struct logs g;
+	struct out_tree tree;
+	struct event_sort *sort; /* -o: events wait here until all are read */
+	FILE *events;
+	uint64_t n, copies, doubtful, missing, lost;
+};
+
+static int to_stdout(void *arg, const struct event_key *k, const char *line)
+{
+	struct logs_run *x = arg;
+
+	x->n++;
+	x->doubtful += k->state == LOG_DOUBTFUL;
+	return fwrite(line, 1, k->len, stdout) == k->len ? 0 : -EPIPE;
+}
+
+static int to_sort(void *arg, const struct event_key *k, const char *line)
+{
+	struct logs_run *x = arg;
+
+	x->doubtful += k->state == LOG_DOUBTFUL;
+	return event_sort_add(x->sort, k, line);
+}
+
+static int to_file(void *arg, const struct event_key *k, const char *line)
+{
+	struct logs_run *x = arg;
+
+	x->n++;
+	return fwrite(line, 1, k->len, x->events) == k->len ? 0 : -errno;
+}
+
+static int write_events(struct logs_run *x)
+{
+	int fd = openat(x->tree.fd, "events.jsonl", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+	int r = fd < 0 ? -errno : 0;
+
+	x->events = r ? NULL : fdopen(fd, "w");
+	if (x->events) {
+		setvbuf(x->events, NULL, _IOFBF, 1 << 20);
+		r = event_sort_each(x->sort, to_file, x, &x->copies);
+		if (fclose(x->events) && !r)
+			r = -errno;
+	}
+	return r ? run_fail(&x->r, r, "%s/events.jsonl", x->tree.path) : 0;
+}
+
+static struct json *json_log(const struct log_place *p)
+{
+	struct json *j = js_object();
+	char time[TIME_TEXT];
+
+	js_str(j, "record", "log");
+	js_str(j, "log", p->name);
+	if (p->source)
+		js_str(j, "source", p->source);
+	js_bool(j, "read", !p->unread);
+	for (int s = 0; s <= LOG_CARVED; s++)
+		js_u64(j, log_state_name((enum log_state)s), p->n[s]);
+	if (p->first.known)
+		js_str(j, "first", time_text(p->first.sec, 0, time));
+	if (p->last.known)
+		js_str(j, "last", time_text(p->last.sec, 0, time));
+	js_u64(j, "clock_jumps", p->jumps);
+	js_u64(j, "lost_bytes", p->lost);
+	return j;
+}
+
+static void text_log(const struct log_place *p)
+{
+	char a[TIME_TEXT], b[TIME_TEXT], size[SIZE_TEXT];
+	uint64_t all = p->n[LOG_INTACT] + p->n[LOG_DOUBTFUL] + p->n[LOG_CARVED];
+
+	if (!all && !p->source && !p->unread)
+		return; /* free space that held nothing */
+	text_put(stdout, p->name);
+	printf("%s: ", p->source ? "" : p->unread ? "" : " (free space)");
+	if (p->unread)
+		fputs("could not be read as a log", stdout);
+	else
+		printf("%" PRIu64 " records", all);
+	if (p->first.known)
+		printf(", %s to %s", time_text(p->first.sec, 0, a), time_text(p->last.sec, 0, b));
+	if (p->n[LOG_DOUBTFUL])
+		printf(", %" PRIu64 " doubtful", p->n[LOG_DOUBTFUL]);
+	if (p->n[LOG_CARVED])
+		printf(", %" PRIu64 " carved", p->n[LOG_CARVED]);
+	if (p->jumps)
+		printf(", the clock went back %" PRIu64 " times", p->jumps);
+	if (p->lost)
+		printf(", %s of the file LOST", size_text(p->lost, size));
+	putchar('\n');
+}
+
+static int on_gap(void *arg, const struct log_gap *in, uint64_t first, uint64_t last)
+{
+	struct logs_run *x = arg;
+	const char *log = x->g.place[in->place].name;
+
+	x->missing += last - first + 1;
+	if (x->r.a->json) {
+		struct json *j = js_object();
+
+		js_str(j, "record", "missing");
+		js_str(j, "log", log);
+		js_str(j, "channel", in->channel);
+		js_u64(j, "first", first);
+		js_u64(j, "last", last);
+		run_record(&x->r, j);
+	} else if (!x->r.a->quiet) {
+		fputs("MISSING  ", stdout);
+		text_put(stdout, log);
+		printf(": records %" PRIu64 " to %" PRIu64 " of ", first, last);
+		text_put(stdout, in->channel);
+		putchar('\n');
+	}
+	return 0;
+}
+
+static void summary(struct logs_run *x)
+{
+	uint64_t logs = 0;
+
+	for (size_t i = 0; i < x->g.n_places; i++) {
+		const struct log_place *p = &x->g.place[i];
+
+		logs += p->source != NULL;
+		x->lost += p->lost;
+		if (x->r.a->json)
+			run_record(&x->r, json_log(p));
+		else if (!x->r.a->quiet)
+			text_log(p);
+	}
+	logs_missing(&x->g, on_gap, x);
+	if (x->r.a->json)
+		return;
+	printf("%" PRIu64 " events of %" PRIu64 " logs", x->n, logs);
+	if (x->copies)
+		printf(" (%" PRIu64 " copies left out)", x->copies);
+	if (x->missing)
+		printf(", %" PRIu64 " records are missing", x->missing);
+	if (x->doubtful)
+		printf(", %" PRIu64 " are doubtful", x->doubtful);
+	if (x->r.a->output)
+		printf(": %s/events.jsonl, and the logs as they are in raw", x->r.a->output);
+	putchar('\n');
+}
+
+static int read_all(struct logs_run *x)
+{
+	const struct args *a = x->r.a;
+	int r = a->output ? out_tree_open(&x->tree, &x->r.s, a->output) : 0;
+
+	if (r) {
+		x->r.failed = true;
+		return r;
+	}
+	run_confine(&x->r, NULL, a->output ? (const char *[]){a->output, NULL} : NULL);
+	if (a->output) {
+		x->g.tree = &x->tree;
+		x->sort = event_sort_new(x->tree.fd);
+		x->g.on_event = to_sort;
+		if (!x->sort)
+			return run_fail(&x->r, -ENOMEM, "%s", a->output);
+	}
+	r = logs_read(&x->g);
+	/* Interrupted, too: what was read is worth having. */
+	if (x->sort && (!r || r == -EINTR)) {
+		int e = write_events(x);
+
+		r = e ? e : r;
+	}
+	return r;
+}
+
+static int times(const struct args *a, struct logs_filter *f)
+{
+	if (a->since && time_parse(a->since, &f->since))
+		return usage_hint(a, "--since %s: no time (2018-05-14T11:52:08Z, or a part of it)",
+				  a->since);
+	if (a->until && time_parse(a->until, &f->until))
+		return usage_hint(a, "--until %s: no time (2018-05-14T11:52:08Z, or a part of it)",
+				  a->until);
+	f->channel = a->channel;
+	f->source = a->source;
+	return 0;
+}
+
+int cmd_logs(const struct args *a)
+{
+	struct logs_run x = {.tree = {.fd = -1}};
+	int status = INTACT;
+
+	if (a->n_rest)
+		return usage_hint(a, "one IMAGE at a time, not also %s", a->rest[0]);
+	if (!a->output && !a->json)
+		return usage_hint(a, "where to? -o DIR, or --json for standard output");
+	if (times(a, &x.g.want))
+		return UNDECIDABLE;
+	x.g.r = &x.r;
+	x.g.carve = !a->quick;
+	x.g.arg = &x;
+	x.g.on_event = to_stdout;
+	if (!run_begin(&x.r, a)) {
+		read_all(&x);
+		progress_wipe(&x.r.progress);
+		summary(&x);
+	}
+	if (x.missing || x.doubtful || x.lost)
+		status = DAMAGED;
+	else if (x.r.failed)
+		status = UNDECIDABLE;
+	collect_sort(&x.r.found);
+	if (!a->json && !a->quiet)
+		text_findings(stderr, &x.r);
+	event_sort_free(x.sort);
+	logs_free(&x.g);
+	out_tree_close(&x.tree);
+	return run_end(&x.r, status);
+}

@@ -1,0 +1,353 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "vdiskck/logs.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "formats/stack.h"
+#include "vdiskck/core/glob.h"
+#include "vdiskck/core/session.h"
+#include "vdiskck/filespec.h"
+
+enum { JUMP = 60 /* seconds */ };
+
+static struct log_place *add_place(struct logs *g, const char *layer, const char *path)
+{
+	struct log_place *more = realloc(g->place, (g->n_places + 1) * sizeof(*more));
+	char *name;
+
+	if (!more)
+		return NULL;
+	g->place = more;
+	if (asprintf(&name, "%s%s%s", layer, path ? ":" : "", path ? path : "") < 0)
+		return NULL;
+	g->place[g->n_places] = (struct log_place){.name = name};
+	g->before = (struct log_time){0};
+	return &g->place[g->n_places++];
+}
+
+static bool wanted(const struct logs *g, const struct log_event *e)
+{
+	const struct logs_filter *w = &g->want;
+	char channel[256];
+
+	if ((w->since.known || w->until.known) && !e->time.known)
+		return false;
+	if (w->since.known && e->time.sec < w->since.sec)
+		return false;
+	if (w->until.known && e->time.sec > w->until.sec)
+		return false;
+	if (w->source && !glob_match(w->source, e->source, GLOB_NOCASE))
+		return false;
+	snprintf(channel, sizeof(channel), "%.*s", (int)(e->channel.len & 255), e->channel.p);
+	return !w->channel || glob_match(w->channel, channel, GLOB_NOCASE);
+}
+
+/* Each gap is a channel of its own in the ledger of what carving found. */
+static struct log_text gap_name(const struct log_gap *p, const struct logs *g, char out[32])
+{
+	int n = snprintf(out, 32, "%zu", (size_t)(p - g->gap));
+
+	return (struct log_text){out, (size_t)n};
+}
+
+/* A carved record may be one that a live log lost: then it is not missing any more. */
+static int found_again(struct logs *g, const struct log_event *e)
+{
+	char name[32];
+	int r = 0;
+
+	for (size_t i = 0; i < g->n_gaps && e->has_record_id && !r; i++) {
+		const struct log_gap *p = &g->gap[i];
+
+		if (e->record_id >= p->first && e->record_id <= p->last &&
+		    strlen(p->channel) == e->channel.len &&
+		    !memcmp(p->channel, e->channel.p, e->channel.len))
+			r = ledger_seen(g->regained, gap_name(p, g, name), e->record_id, e->state);
+	}
+	return r;
+}
+
+/* On a worker thread: a key and a line for each event that is wanted. */
+static int render(void *arg, const struct log_event *e, struct buf *out)
+{
+	struct logs *g = arg;
+	struct log_event with = *e;
+	struct event_key k = event_sort_key(e);
+	size_t at = out->len;
+	int r = e->state == LOG_CARVED ? found_again(g, e) : 0;
+
+	if (r || !wanted(g, e))
+		return r;
+	with.path = g->path;
+	buf_put(out, &k, sizeof(k));
+	log_json(out, &with);
+	if (out->failed)
+		return -ENOMEM;
+	k.len = (uint32_t)(out->len - at - sizeof(k));
+	memcpy(out->p + at, &k, sizeof(k));
+	return 0;
+}
+
+static void count(struct logs *g, struct log_place *p, const struct event_key *k)
+{
+	struct log_time t = {k->sec, k->nsec, k->known};
+
+	p->n[k->state]++;
+	if (!t.known)
+		return;
+	if (!p->first.known || t.sec < p->first.sec)
+		p->first = t;
+	if (!p->last.known || t.sec > p->last.sec)
+		p->last = t;
+	if (k->state != LOG_INTACT)
+		return;
+	p->jumps += g->before.known && t.sec < g->before.sec - JUMP;
+	g->before = t;
+}
+
+/* One at a time, in file order: events as render() made them. */
+static int text(void *arg, const char *p, size_t len)
+{
+	struct logs *g = arg;
+	struct event_key k;
+	int r = 0;
+
+	while (len >= sizeof(k) && !r) {
+		memcpy(&k, p, sizeof(k));
+		count(g, &g->place[g->n_places - 1], &k);
+		r = g->on_event(g->arg, &k, p + sizeof(k));
+		p += sizeof(k) + k.len;
+		len -= sizeof(k) + k.len;
+	}
+	return r;
+}
+
+/* Gaps in a journal are no losses: users' journals count with the system's. */
+static bool counts_ids(const struct log_driver *d)
+{
+	return strcmp(d->ops->name, "journal") != 0;
+}
+
+static int keep_gap(void *arg, const struct ledger_channel *c, uint64_t first, uint64_t last)
+{
+	struct logs *g = arg;
+	struct log_gap *more = realloc(g->gap, (g->n_gaps + 1) * sizeof(*more));
+	char name[32];
+
+	if (!more)
+		return -ENOMEM;
+	g->gap = more;
+	more += g->n_gaps;
+	*more = (struct log_gap){strdup(c->name), g->n_places - 1, first, last};
+	if (!more->channel)
+		return -ENOMEM;
+	g->n_gaps++;
+	return ledger_claim(g->regained, gap_name(more, g, name), first, last);
+}
+
+static int read_log(struct logs *g, struct layer *l)
+{
+	const struct log_driver *d = log_format(l);
+	struct log_sink sink = {
+		.arg = g, .render = render, .text = text, .slack = g->carve, .run = g->run};
+	int r;
+
+	g->place[g->n_places - 1].source = d->ops->name;
+	if (counts_ids(d)) {
+		sink.ledger = ledger_new();
+		if (!sink.ledger)
+			return -ENOMEM;
+	}
+	r = d->records(l, &sink);
+	if (!r && sink.ledger)
+		r = ledger_walk(sink.ledger, NULL, keep_gap, g);
+	ledger_free(sink.ledger);
+	return r;
+}
+
+/* The log layer on a file; NULL: none can be opened. */
+static struct layer *log_on(struct layer *f)
+{
+	struct layer *l = f->child;
+
+	while (l && (l->state || !log_format(l)))
+		l = l->next;
+	return l;
+}
+
+static int read_file(struct logs *g, struct layer *fs, const struct fs_entry *e)
+{
+	struct log_place *p = add_place(g, fs->path, e->path);
+	struct layer *f = NULL;
+	int r = p ? fs->ops->fs->open_file(fs, e, &f) : -ENOMEM;
+
+	if (!r && g->tree)
+		r = logs_copy(g, f, fs->path, e->path, &p->lost);
+	if (!r)
+		r = stack_discover(f);
+	if (!r && log_on(f)) {
+		g->path = e->path;
+		r = read_log(g, log_on(f));
+		g->path = NULL;
+	} else if (!r) {
+		p->unread = true;
+	}
+	layer_free(f);
+	/* What stops one log is no reason to leave the others alone. */
+	return r == -EBADMSG || r == -EOPNOTSUPP ? 0 : r;
+}
+
+struct search {
+	struct logs *g;
+	struct layer *fs;
+	struct fs_entry *
+		*e; /* opening files while the walk goes on is the driver's business, not ours */
+	size_t n, cap;
+};
+
+static int is_log(void *arg, const struct fs_entry *e)
+{
+	struct search *s = arg;
+
+	if (session_stopped(s->fs->s))
+		return -EINTR;
+	if (e->kind != FS_FILE || !e->size)
+		return 0;
+	for (size_t i = 0; log_formats[i]; i++)
+		for (const char *const *w = log_formats[i]->where; w && *w; w++) {
+			if (!glob_match(*w, e->path, GLOB_NOCASE))
+				continue;
+			if (s->n == s->cap) {
+				size_t cap = s->cap ? s->cap * 2 : 64;
+				struct fs_entry **more = realloc(s->e, cap * sizeof(*more));
+
+				if (!more)
+					return -ENOMEM;
+				s->e = more;
+				s->cap = cap;
+			}
+			s->e[s->n] = fs_entry_copy(e);
+			return s->e[s->n++] ? 0 : -ENOMEM;
+		}
+	return 0;
+}
+
+static int read_volume(struct logs *g, struct layer *fs)
+{
+	const struct fs_query q = {.recursive = true, .deleted = true};
+	struct search s = {.g = g, .fs = fs};
+	int r = fs->ops->fs->walk(fs, &q, is_log, &s);
+
+	for (size_t i = 0; i < s.n; i++) {
+		if (!r && s.e[i])
+			r = read_file(g, fs, s.e[i]);
+		fs_entry_free(s.e[i]);
+	}
+	free(s.e);
+	return r;
+}
+
+static int add_unused(void *arg, uint64_t off, uint64_t len, bool slack)
+{
+	(void)slack;
+	return ranges_add(arg, off, len, GRADE_DOUBTFUL, LAYER_UNKNOWN);
+}
+
+static int carve(struct logs *g, struct layer *l)
+{
+	struct log_sink sink = {.arg = g, .render = render, .text = text, .run = g->run};
+	struct ranges unused = {0};
+	int r = add_place(g, l->path, NULL) ? 0 : -ENOMEM;
+
+	if (!r && l->ops->fs)
+		r = l->ops->fs->unused(l, add_unused, &unused);
+	ranges_sort(&unused);
+	if (!r)
+		r = log_carve(l, l->ops->fs ? &unused : NULL, &sink);
+	ranges_free(&unused);
+	return r;
+}
+
+/* What a layer holds that nobody who stands on it has claimed. */
+static bool to_carve(const struct layer *l)
+{
+	if (l->state || l->locked || l->chain_child || l->lazy)
+		return false;
+	if (l->ops->fs)
+		return l->ops->fs->unused;
+	return !l->child && (l->ops->kind == LAYER_CONTAINER || l->ops->kind == LAYER_VOLUME ||
+			     l->ops->kind == LAYER_CIPHER);
+}
+
+static int visit(void *arg, struct layer *l)
+{
+	struct logs *g = arg;
+
+	if (!layer_within(l, g->r->volume) || l->state || l->chain_child)
+		return 0;
+	if (l->ops->kind == LAYER_LOG && log_format(l))
+		return add_place(g, l->below->path, NULL) ? read_log(g, l) : -ENOMEM;
+	return l->ops->kind == LAYER_FILESYSTEM ? read_volume(g, l) : 0;
+}
+
+static int visit_carve(void *arg, struct layer *l)
+{
+	struct logs *g = arg;
+
+	return layer_within(l, g->r->volume) && to_carve(l) ? carve(g, l) : 0;
+}
+
+int logs_read(struct logs *g)
+{
+	int r;
+
+	g->regained = ledger_new();
+	g->run = log_run_new();
+	g->dirs.t = g->tree;
+	r = g->regained && g->run ? stack_walk(g->r->source, visit, g) : -ENOMEM;
+	if (!r && g->carve)
+		r = stack_walk(g->r->source, visit_carve, g);
+	if (r == -EINTR)
+		run_interrupted(g->r, "events so far stand", "the rest was not read");
+	else if (r && !g->r->failed)
+		run_fail(g->r, r, "%s: logs", g->r->a->image);
+	return r;
+}
+
+void logs_free(struct logs *g)
+{
+	for (size_t i = 0; i < g->n_places; i++)
+		free(g->place[i].name);
+	for (size_t i = 0; i < g->n_gaps; i++)
+		free(g->gap[i].channel);
+	free(g->place);
+	free(g->gap);
+	ledger_free(g->regained);
+	log_run_free(g->run);
+	out_dirs_close(&g->dirs);
+}
+
+struct missing {
+	struct logs *g;
+	int (*fn)(void *arg, const struct log_gap *in, uint64_t first, uint64_t last);
+	void *arg;
+};
+
+static int still_missing(void *arg, const struct ledger_channel *c, uint64_t first, uint64_t last)
+{
+	const struct missing *m = arg;
+
+	return m->fn(m->arg, &m->g->gap[strtoul(c->name, NULL, 10)], first, last);
+}
+
+int logs_missing(struct logs *g,
+		 int (*fn)(void *arg, const struct log_gap *in, uint64_t first, uint64_t last),
+		 void *arg)
+{
+	struct missing m = {g, fn, arg};
+
+	return g->regained ? ledger_walk(g->regained, NULL, still_missing, &m) : 0;
+}
