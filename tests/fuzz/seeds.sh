@@ -68,10 +68,10 @@ for f in 12 32; do
 	seq 1 900 | MTOOLS_SKIP_CHECK=1 mcopy -i fat$f - ::gone
 	MTOOLS_SKIP_CHECK=1 mdel -i fat$f ::gone
 done
-# NTFS: the smallest volume has 1 MiB; $MFT begins at 16 KiB of it, so what is behind may be cut off.
+# NTFS: the smallest volume has 2 MiB; $MFT begins at 16 KiB of it, so what is behind may be cut off.
 for c in 512 4096; do
-	truncate -s 1M whole
-	mkntfs -F -q -c $c whole >/dev/null 2>&1
+	truncate -s 2M whole
+	mkntfs -F -q -s 512 -c $c whole >/dev/null 2>&1
 	seq 1 100 >text
 	seq 1 900 >numbers
 	ntfscp -f whole text /resident
