@@ -105,7 +105,7 @@ const struct ntfs_file_name *ntfs_file_name(struct span v)
 {
 	const struct ntfs_file_name *f = span_at(v, 0, sizeof(*f));
 
-	return f && span_at(v, sizeof(*f), f->name_len * 2u) ? f : NULL;
+	return f && f->name_len && span_at(v, sizeof(*f), f->name_len * 2u) ? f : NULL;
 }
 
 /* ---- a file ---- */

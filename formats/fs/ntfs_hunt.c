@@ -293,6 +293,8 @@ static size_t settle(struct ntfs_hunt *h)
 {
 	size_t kept = 0;
 
+	if (!h->n)
+		return 0;
 	qsort(h->v, h->n, sizeof(*h->v), longest_first);
 	for (size_t i = 0; i < h->n && kept < SIGHTINGS_MAX / 16; i++) {
 		struct ntfs_sighting s = h->v[i];

@@ -334,7 +334,8 @@ static int link_dirs(struct ntfs_tree *t)
 
 	if (!stack)
 		return -ENOMEM;
-	qsort(t->dirs, t->n_dirs, sizeof(*t->dirs), by_number);
+	if (t->n_dirs)
+		qsort(t->dirs, t->n_dirs, sizeof(*t->dirs), by_number);
 	for (size_t i = 0; i < t->n_dirs; i++)
 		if (!kept || t->dirs[kept - 1].number != t->dirs[i].number)
 			t->dirs[kept++] = t->dirs[i];
