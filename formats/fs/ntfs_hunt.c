@@ -87,24 +87,21 @@ int ntfs_hunt(struct layer *below, uint64_t from, uint64_t to, struct ntfs_hunt 
 	return r;
 }
 
-/* mkntfs: cluster 4, the mirror in the middle; Windows: 3 GiB, or a third; the mirror at 8 or 16 KiB. */
+/*
+ * mkntfs: cluster 4, the mirror in the middle; Windows: 3 GiB, or a third; the mirror at 8 or 16 KiB.
+ * In a small volume the places overlap, and records are seen twice: that does no harm.
+ */
 int ntfs_hunt_likely(struct layer *below, struct ntfs_hunt *h)
 {
 	const uint64_t size = below->size, half = WINDOW / 2;
 	const uint64_t places[] = {half, (3ull << 30) + half, size / 3, size / 2};
-	uint64_t done = 0;
 	int r = 0;
 
 	for (size_t i = 0; i < sizeof(places) / sizeof(*places) && !r; i++) {
 		uint64_t from = places[i] > half ? places[i] - half : 0;
 
-		if (from >= done || !i) {
+		if (!i || from)
 			r = ntfs_hunt(below, from, from + WINDOW, h);
-			done = from + WINDOW;
-		} else if (done < from + WINDOW) {
-			r = ntfs_hunt(below, done, from + WINDOW, h);
-			done = from + WINDOW;
-		}
 	}
 	return r;
 }
