@@ -143,6 +143,10 @@ $B/fixtures/cryptobench: $B/obj/tests/bench/cryptobench.o $(TLIB_OBJ) $B/libvdis
 
 fixtures: $(FIXTURES)
 
+$B/evtx_bench: $B/obj/tests/bench/evtx_bench.o $B/libvdiskck.a
+	$(SAY) LD $@
+	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
+
 -include $B/obj/fixtures/bitlocker/mkbitlocker.d $B/obj/tests/bench/cryptobench.d
 
 tests: $(TESTS) $(FIXTURES) $B/eio_shim.so
@@ -177,7 +181,7 @@ uninstall:
 	for page in $(MAN); do \
 		rm -f $(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/$${page##*/}; done
 
-bench: all $B/fixtures/mkbitlocker $B/fixtures/cryptobench
+bench: all $B/fixtures/mkbitlocker $B/fixtures/cryptobench $B/evtx_bench
 	@tests/deps.sh bench
 	tests/bench/run.sh $B
 

@@ -435,6 +435,7 @@ struct bx_program *bx_compile(const struct bx_template *t)
 		return NULL;
 	emit_members(&c, 0);
 	find_fields(&c);
+	buf_room(&p->text, BUF_BLOCK); /* for buf_short() */
 	if (p->failed || p->text.failed) {
 		bx_program_free(p);
 		p = NULL;

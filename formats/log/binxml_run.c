@@ -46,7 +46,7 @@ void bx_run(struct bx *x, const struct bx_instance *in, struct buf *out)
 		struct bx_value v;
 
 		switch ((enum code)i->code) {
-		case P_TEXT: buf_put(out, p->text.p + i->a, i->b); break;
+		case P_TEXT: buf_short(out, p->text.p + i->a, i->b); break;
 		case P_UNLESS:
 			v = bx_value(x, in, i->index);
 			if (bx_value_empty(&v))

@@ -277,7 +277,7 @@ static bool bare(const struct bx_value *v)
 	return (v->type >= BX_INT8 && v->type <= BX_UINT64) || v->type == BX_BOOL;
 }
 
-void bx_value_json(struct buf *b, const struct bx_value *v, bool flat)
+static void uncommon(struct buf *b, const struct bx_value *v, bool flat)
 {
 	struct bx_value rest = *v, item;
 	size_t start;
@@ -304,6 +304,34 @@ void bx_value_json(struct buf *b, const struct bx_value *v, bool flat)
 		bx_value_text(b, v, BX_FOR_JSON);
 		buf_char(b, '"');
 	}
+}
+
+/* What nearly all values are. False: it is something else. */
+static bool common(struct buf *b, const struct bx_value *v)
+{
+	switch (v->type) {
+	case BX_STRING:
+		buf_char(b, '"');
+		put_string(b, v, BX_FOR_JSON);
+		buf_char(b, '"');
+		return true;
+	case BX_UINT8:
+	case BX_UINT16:
+	case BX_UINT32:
+	case BX_UINT64:
+		/* 1, 2, 4 or 8 bytes, for types from 4 to 10. */
+		if (v->len != 1u << (v->type - BX_UINT8) / 2)
+			return false;
+		buf_u64(b, uint_at(v->p, v->len));
+		return true;
+	}
+	return false;
+}
+
+void bx_value_json(struct buf *b, const struct bx_value *v, bool flat)
+{
+	if (!common(b, v))
+		uncommon(b, v, flat);
 }
 
 bool bx_value_item(struct bx_value *v, struct bx_value *item)

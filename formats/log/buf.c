@@ -38,7 +38,7 @@ void buf_u64(struct buf *b, uint64_t v)
 				    "31323334353637383940414243444546474849505152535455565758596061"
 				    "62636465666768697071727374757677787980818283848586878889909192"
 				    "93949596979899";
-	char text[20], *p = text + sizeof(text);
+	char text[20 + BUF_BLOCK], *p = text + 20;
 
 	for (; v >= 100; v /= 100) {
 		p -= 2;
@@ -50,7 +50,7 @@ void buf_u64(struct buf *b, uint64_t v)
 	} else {
 		*--p = (char)('0' + v);
 	}
-	buf_put(b, p, (size_t)(text + sizeof(text) - p));
+	buf_short(b, p, (size_t)(text + 20 - p));
 }
 
 void buf_i64(struct buf *b, int64_t v)

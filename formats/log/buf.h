@@ -35,6 +35,23 @@ static inline void buf_put(struct buf *b, const void *p, size_t n)
 	}
 }
 
+/*
+ * buf_short() - buf_put() for what is mostly a few dozen bytes: copies in blocks of 32, so @p has to
+ * be readable up to BUF_BLOCK bytes behind its end
+ */
+enum { BUF_BLOCK = 32 };
+static inline void buf_short(struct buf *b, const char *p, size_t n)
+{
+	char *o;
+
+	if (!buf_room(b, n + BUF_BLOCK))
+		return;
+	o = b->p + b->len;
+	for (size_t i = 0; i < n; i += BUF_BLOCK)
+		memcpy(o + i, p + i, BUF_BLOCK);
+	b->len += n;
+}
+
 static inline void buf_char(struct buf *b, char c)
 {
 	if (buf_room(b, 1))

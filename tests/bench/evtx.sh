@@ -1,0 +1,53 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# EVTX to JSON against evtxexport -f xml, and carving against reading, page cache warm:
+# evtx.sh BUILD-DIR. Logs are those of CORPUS; none: nothing is measured.
+set -eu
+cd "$(dirname "$0")/../.."
+bench=$PWD/${1:-build}/evtx_bench
+[ -d "${CORPUS:-/nowhere}/evtx" ] || { echo "EVTX: no CORPUS, not measured"; exit 0; }
+[ -x "$bench" ] || { echo "$bench: not built" >&2; exit 1; }
+command -v evtxexport >/dev/null || { echo "EVTX: no evtxexport, not measured"; exit 0; }
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT
+
+# The fastest of so many runs: MB/s.
+ours() { # MODE FILE JOBS TIMES
+	for ((i = 0; i < ${RUNS:-5}; i++)); do "$bench" "$@"; done | sort -rn | head -n 1
+}
+
+theirs() { # FILE
+	local i from to
+	for ((i = 0; i < ${RUNS:-5}; i++)); do
+		from=$EPOCHREALTIME
+		evtxexport -f xml "$1" >/dev/null
+		to=$EPOCHREALTIME
+		echo "$(($(stat -c %s "$1") * 1000 / (${to/./} - ${from/./})))"
+	done | sort -rn | awk 'NR == 1 { print $1 / 1000 }'
+}
+
+for name in plaso-System hayabusa-DeepBlueCLI__many-events-application omer-security_bad_string_cache; do
+	log=$dir/log.evtx
+	xz -dc "$CORPUS/evtx/$name.evtx.xz" >"$dir/small"
+	# The usual size of a log: its chunks ten times.
+	{ head -c 4096 "$dir/small"; for _ in {1..10}; do tail -c +4097 "$dir/small"; done; } >"$log"
+	one=$(ours json "$log" 1 3) all=$(ours json "$log" "$(nproc)" 3) them=$(theirs "$log")
+	awk -v name="$name" -v one="$one" -v all="$all" -v them="$them" 'BEGIN {
+		split(one, o); split(all, a)
+		printf "%-48.48s %6.0f MB/s (%.0f records/s) %5.1fx of %.1f MB/s (goal 30x); all threads %5.1fx (goal 50x)\n",
+			name, o[1], o[3], o[1] / them, them, a[1] / them }'
+done
+
+# A disk image: noise with logs in it.
+image=$dir/image
+for _ in {1..12}; do
+	head -c 20M /dev/urandom
+	cat "$dir/small"
+done >"$image"
+carve=$(ours carve "$image" 1 1)
+from=$EPOCHREALTIME
+dd if="$image" of=/dev/null bs=1M status=none
+to=$EPOCHREALTIME
+awk -v carve="$carve" -v size="$(stat -c %s "$image")" -v us="$((${to/./} - ${from/./}))" 'BEGIN {
+	split(carve, c)
+	printf "carving %.0f MB: %.0f MB/s, %.2f of reading it with dd (goal 0.5)\n", size / 1e6, c[1], c[1] / (size / us) }'
