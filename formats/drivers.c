@@ -44,6 +44,7 @@ const struct layer_ops *const filesystem_drivers[] = {
 
 const struct layer_ops *const log_drivers[] = {
 	&evtx_ops,
+	&evt_ops,
 	&journal_ops,
 	NULL,
 };

@@ -5,6 +5,6 @@
 
 #include "formats/log/log.h"
 
-extern const struct log_driver evtx_log, journal_log;
+extern const struct log_driver evt_log, evtx_log, journal_log;
 
 #endif
