@@ -85,6 +85,11 @@ struct bx *bx_new(struct bx_pool *pool)
 
 	if (x)
 		x->pool = pool;
+	/* An empty fragment is a place with no bytes, not no place. */
+	if (x && !buf_room(&x->canon, 1)) {
+		free(x);
+		x = NULL;
+	}
 	return x;
 }
 
