@@ -156,12 +156,16 @@ static bool field_number(const struct bx *x, const struct bx_instance *in, const
 void bx_system(struct bx *x, const struct bx_instance *in, struct bx_fields *f)
 {
 	const struct field *in_program = in->t->json->field;
-	/* Room for three texts of at most 64 KiB each, so that they don't move. */
-	enum { ROOM = 3 * 6 * 65536 };
+	static const unsigned texts[] = {PROVIDER, CHANNEL, COMPUTER};
+	size_t room = 64;
 	uint64_t ft;
 
+	/* Room for all three, so that none moves. */
+	for (unsigned i = 0; i < 3; i++)
+		if (in_program[texts[i]].where == IN_VALUE)
+			room += 3 * (size_t)bx_value(x, in, in_program[texts[i]].index).len;
 	x->names.len = 0;
-	if (!buf_room(&x->names, ROOM))
+	if (!buf_room(&x->names, room))
 		return;
 	f->provider = field_text(x, in, &in_program[PROVIDER]);
 	f->channel = field_text(x, in, &in_program[CHANNEL]);
