@@ -330,6 +330,7 @@ const struct layer_ops ext4_ops = {
 	.open = ext4_open,
 	.read = fs_read,
 	.map = fs_map,
+	.check = ext4_check,
 	.info = ext4_info,
 	.structure = ext4_structure,
 	.close = ext4_close,

@@ -6,7 +6,11 @@
 
 #include "formats/fs/ext4_fs.h"
 
-enum { ENTRY_MIN = 12, STEP = 4 };
+enum {
+	ENTRY_MIN = 12,
+	STEP = 4,
+	GAP_MAX = 64 << 10, /* read over rather than started again behind */
+};
 
 uint32_t ext4_rec_len(uint32_t stored, uint32_t block_len)
 {
@@ -207,5 +211,82 @@ int ext4_dir(struct ext4 *fs, const struct ext4_inode *i, bool deleted,
 		return -ENOMEM;
 	r = ext4_map(fs, i, &budget, read_run, &d);
 	free(d.buf);
+	return r;
+}
+
+static int by_block(const void *a, const void *b)
+{
+	const struct ext4_dir_run *x = a, *y = b;
+
+	return x->block < y->block ? -1 : x->block > y->block;
+}
+
+struct group {
+	struct ext4 *fs;
+	uint8_t *buf;
+	int (*fn)(void *arg, uint32_t dir, uint32_t lblk, uint64_t block, const uint8_t *raw,
+		  bool lost);
+	void *arg;
+};
+
+/* The first @n runs, which lie near each other, read at once. */
+static int read_group(struct group *g, const struct ext4_dir_run *runs, size_t n, uint64_t end)
+{
+	struct ext4 *fs = g->fs;
+	uint64_t first = runs[0].block;
+	struct ranges bad = {0};
+	int r = ext4_read(fs, first, end - first, g->buf, &bad);
+
+	for (size_t k = 0; k < n && !r; k++)
+		for (uint32_t i = 0; i < runs[k].len && runs[k].block + i < end && !r; i++) {
+			uint64_t block = runs[k].block + i;
+
+			r = g->fn(g->arg, runs[k].dir, runs[k].lblk + i, block,
+				  g->buf + ((block - first) << fs->block_bits),
+				  bad.n && ranges_overlap(&bad, block << fs->block_bits,
+							  fs->block_size));
+		}
+	ranges_free(&bad);
+	return r;
+}
+
+int ext4_dir_blocks(struct ext4 *fs, struct ext4_dir_run *runs, size_t n,
+		    int (*fn)(void *arg, uint32_t dir, uint32_t lblk, uint64_t block,
+			      const uint8_t *raw, bool lost),
+		    void *arg)
+{
+	uint32_t max = EXT4_PIECE >> fs->block_bits, gap = GAP_MAX >> fs->block_bits;
+	struct group g = {fs, malloc(EXT4_PIECE), fn, arg};
+	int r = g.buf ? 0 : -ENOMEM;
+	size_t to;
+
+	if (n)
+		qsort(runs, n, sizeof(*runs), by_block);
+	for (size_t from = 0; from < n && !r; from = to) {
+		struct ext4_dir_run *run = &runs[from];
+		uint64_t end = run->block + run->len;
+
+		if (session_stopped(fs->l->s)) {
+			r = -EINTR;
+			break;
+		}
+		to = from;
+		if (run->len > max) { /* in pieces */
+			r = read_group(&g, run, 1, run->block + max);
+			run->block += max;
+			run->lblk += max;
+			run->len -= max;
+			continue;
+		}
+		for (to++; to < n; to++) {
+			uint64_t next = runs[to].block + runs[to].len;
+
+			if (runs[to].block > end + gap || next < end || next - run->block > max)
+				break;
+			end = next;
+		}
+		r = read_group(&g, run, to - from, end);
+	}
+	free(g.buf);
 	return r;
 }

@@ -250,6 +250,18 @@ int ext4_dir(struct ext4 *fs, const struct ext4_inode *i, bool deleted,
 /* ext4_dir_inline() - likewise, of an inode with inline data */
 int ext4_dir_inline(const struct ext4 *fs, const struct ext4_inode *i, bool deleted,
 		    int (*fn)(void *arg, const struct ext4_name *n), void *arg);
+struct ext4_dir_run { /* blocks of a directory */
+	uint64_t block;
+	uint32_t lblk, len, dir;
+};
+/*
+ * ext4_dir_blocks() - the blocks of many directories, in the order they lie in
+ * @runs: sorted, and changed
+ */
+int ext4_dir_blocks(struct ext4 *fs, struct ext4_dir_run *runs, size_t n,
+		    int (*fn)(void *arg, uint32_t dir, uint32_t lblk, uint64_t block,
+			      const uint8_t *raw, bool lost),
+		    void *arg);
 
 /* ext4_journal.c */
 int ext4_journal_load(struct ext4 *fs);
@@ -282,9 +294,8 @@ struct ext4_tree {
 	size_t names_len, names_cap;
 	uint32_t *dirs; /* inodes that are directories, sorted */
 	size_t n_dirs, dirs_cap;
-	struct ranges lost; /* blocks of directories that can't be read */
-	char *path, *last;  /* EXT4_PATH each */
-	uint32_t last_dir;  /* whose path @last is; 0: none */
+	char *path, *last; /* EXT4_PATH each */
+	uint32_t last_dir; /* whose path @last is; 0: none */
 	size_t last_len;
 	enum fs_sure last_sure;
 };

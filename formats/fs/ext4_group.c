@@ -46,9 +46,17 @@ uint16_t ext4_group_sum(const struct ext4 *fs, uint32_t g, const uint8_t *desc)
 	return 0;
 }
 
+/* Blocks of descriptors that lie together, in front of those of meta groups. */
+static uint32_t first_meta(const struct ext4 *fs)
+{
+	uint32_t first = le32(fs->sb.first_meta_bg);
+
+	return first < fs->gdt_blocks ? first : fs->gdt_blocks;
+}
+
 static bool in_meta_group(const struct ext4 *fs, uint32_t i)
 {
-	return EXT4_HAS(fs, incompat, EXT4_I_META_BG) && i >= le32(fs->sb.first_meta_bg);
+	return EXT4_HAS(fs, incompat, EXT4_I_META_BG) && i >= first_meta(fs);
 }
 
 /* The block of the superblock of group @g. In group 0 it is 1 KiB into the volume. */
@@ -82,7 +90,7 @@ uint32_t ext4_base_blocks(const struct ext4 *fs, uint32_t g)
 	bool super = ext4_has_super(fs, g), meta = EXT4_HAS(fs, incompat, EXT4_I_META_BG);
 	uint32_t i = g / fs->descs_per_block, in = g % fs->descs_per_block;
 
-	if (!meta || i < le32(fs->sb.first_meta_bg)) {
+	if (!meta || i < first_meta(fs)) {
 		uint32_t old = meta ? le32(fs->sb.first_meta_bg)
 				    : fs->gdt_blocks + le16(fs->sb.reserved_gdt_blocks);
 

@@ -532,12 +532,11 @@ int ext4_journal_load(struct ext4 *fs)
 	if (!EXT4_HAS(fs, compat, EXT4_C_JOURNAL))
 		return 0;
 	if (!le32(fs->sb.journal_ino)) {
-		finding(fs->l, EXT4_JOURNAL_ELSEWHERE,
+		bool full = EXT4_HAS(fs, incompat, EXT4_I_RECOVER);
+
+		finding(fs->l, full ? EXT4_JOURNAL_MISSING : EXT4_JOURNAL_ELSEWHERE,
 			fs->sb_at + offsetof(struct ext4_super, journal_uuid), 16,
-			"the journal is on another device%s",
-			EXT4_HAS(fs, incompat, EXT4_I_RECOVER)
-				? "; what it holds was not replayed, and is missing here"
-				: "");
+			"the journal is on another device%s", full ? ", and was not replayed" : "");
 		return 0;
 	}
 	raw = malloc(fs->inode_size);

@@ -68,7 +68,7 @@ bool ext4_super_ok(const struct ext4_super *sb, uint64_t volume)
 {
 	uint32_t log = le32(sb->log_block_size), size = inode_size(sb), desc = desc_size(sb);
 	uint32_t first = le32(sb->first_data_block), per = le32(sb->blocks_per_group);
-	uint32_t inodes = le32(sb->inodes_per_group), limit, unit, dpb;
+	uint32_t inodes = le32(sb->inodes_per_group), limit, unit;
 	uint64_t groups = count_groups(sb);
 
 	if (le16(sb->magic) != EXT4_MAGIC || !groups ||
@@ -80,15 +80,12 @@ bool ext4_super_ok(const struct ext4_super *sb, uint64_t volume)
 		return true;
 	unit = le32(sb->ro_compat) & EXT4_R_BIGALLOC ? le32(sb->log_cluster_size) - log : 0;
 	limit = 8u << (log + EXT4_BLOCK_BITS_MIN);
-	dpb = (1u << (log + EXT4_BLOCK_BITS_MIN)) / (desc ? desc : 1);
 	return power_of_two(size) && size >= EXT4_GOOD_OLD_INODE &&
 	       size <= 1u << (log + EXT4_BLOCK_BITS_MIN) && power_of_two(desc) &&
 	       desc >= (le32(sb->incompat) & EXT4_I_64BIT ? EXT4_DESC_64 : EXT4_DESC_OLD) &&
 	       desc <= 1024 && first <= (log == 0) && per >= 8 && per >> unit <= limit && inodes &&
 	       inodes <= limit && groups * inodes <= UINT32_MAX && groups * desc <= GDT_MAX &&
-	       groups * desc <= volume &&
-	       (!(le32(sb->incompat) & EXT4_I_META_BG) ||
-		le32(sb->first_meta_bg) <= (groups + dpb - 1) / dpb);
+	       groups * desc <= volume;
 }
 
 static bool power_of(uint32_t g, uint32_t base)

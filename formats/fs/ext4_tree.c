@@ -19,15 +19,9 @@ enum {
 
 static const char orphans[] = "/$orphans";
 
-/* Blocks of a directory. */
-struct dir_run {
-	uint64_t block;
-	uint32_t len, dir;
-};
-
 struct build {
 	struct ext4_tree *t;
-	struct dir_run *runs;
+	struct ext4_dir_run *runs;
 	size_t n, cap;
 	uint32_t dir;	 /* the one whose blocks are collected */
 	uint64_t budget; /* of the blocks of all trees */
@@ -107,7 +101,8 @@ static int add_run(void *arg, const struct ext4_run *run)
 		return 0;
 	r = grow((void **)&b->runs, &b->cap, b->n, sizeof(*b->runs));
 	if (!r)
-		b->runs[b->n++] = (struct dir_run){run->block, (uint32_t)len, b->dir};
+		b->runs[b->n++] = (struct ext4_dir_run){run->block, (uint32_t)run->lblk,
+							(uint32_t)len, b->dir};
 	return r;
 }
 
@@ -136,81 +131,16 @@ static int find_dir(void *arg, const struct ext4_inode *i)
 	return ext4_map(t->fs, i, &b->budget, add_run, b);
 }
 
-static int by_block(const void *a, const void *b)
+static int parse_block(void *arg, uint32_t dir, uint32_t lblk, uint64_t block, const uint8_t *raw,
+		       bool lost)
 {
-	const struct dir_run *x = a, *y = b;
-
-	return x->block < y->block ? -1 : x->block > y->block;
-}
-
-/* The blocks of runs [from, to), which lie near each other, read at once. */
-static int read_group(struct build *b, size_t from, size_t to, uint8_t *buf)
-{
-	struct ext4_tree *t = b->t;
-	struct ext4 *fs = t->fs;
-	uint64_t first = b->runs[from].block;
-	uint64_t n = b->runs[to - 1].block + b->runs[to - 1].len - first;
-	int r = ext4_read(fs, first, n, buf, &t->lost);
-
-	for (size_t k = from; k < to && !r; k++)
-		for (uint32_t i = 0; i < b->runs[k].len && !r; i++) {
-			uint64_t block = b->runs[k].block + i;
-
-			r = ext4_dir_block(
-				fs, b->runs[k].dir, buf + ((block - first) << fs->block_bits),
-				fs->block_size, block << fs->block_bits, b->deleted, add_link, b);
-		}
-	return r;
-}
-
-/* No run longer than a piece. */
-static int split_long(struct build *b, uint32_t max)
-{
-	size_t n = b->n;
-	int r = 0;
-
-	for (size_t k = 0; k < n && !r; k++)
-		while (!r && b->runs[k].len > max) {
-			struct dir_run head = b->runs[k];
-
-			head.len = max;
-			b->runs[k].block += max;
-			b->runs[k].len -= max;
-			r = grow((void **)&b->runs, &b->cap, b->n, sizeof(*b->runs));
-			if (!r)
-				b->runs[b->n++] = head;
-		}
-	return r;
-}
-
-static int read_dirs(struct build *b)
-{
+	struct build *b = arg;
 	struct ext4 *fs = b->t->fs;
-	uint32_t max = EXT4_PIECE >> fs->block_bits, gap = GAP_MAX >> fs->block_bits;
-	uint8_t *buf = malloc(EXT4_PIECE);
-	int r = buf ? split_long(b, max) : -ENOMEM;
-	size_t to;
 
-	if (!r)
-		qsort(b->runs, b->n, sizeof(*b->runs), by_block);
-	for (size_t from = 0; from < b->n && !r; from = to) {
-		uint64_t end = b->runs[from].block + b->runs[from].len;
-
-		for (to = from + 1; to < b->n; to++) {
-			uint64_t next = b->runs[to].block + b->runs[to].len;
-
-			if (b->runs[to].block > end + gap || next < end ||
-			    next - b->runs[from].block > max)
-				break;
-			end = next;
-		}
-		if (session_stopped(fs->l->s))
-			r = -EINTR;
-		else
-			r = read_group(b, from, to, buf);
-	}
-	free(buf);
-	return r;
+	(void)lblk;
+	(void)lost; /* zeros have no entries */
+	return ext4_dir_block(fs, dir, raw, fs->block_size, block << fs->block_bits, b->deleted,
+			      add_link, b);
 }
 
 /* By inode, in the order found among equals: a radix sort, for there may be millions. */
@@ -267,10 +197,9 @@ int ext4_tree_build(struct ext4 *fs, bool deleted, struct ext4_tree *t)
 	t->last = malloc(EXT4_PATH);
 	r = t->path && t->last ? ext4_table_scan(fs, false, find_dir, &b) : -ENOMEM;
 	if (!r)
-		r = read_dirs(&b);
+		r = ext4_dir_blocks(fs, b.runs, b.n, parse_block, &b);
 	if (!r) {
 		drop_impossible(t);
-		ranges_sort(&t->lost);
 		r = sort_links(t);
 	}
 	free(b.runs);
@@ -286,7 +215,6 @@ void ext4_tree_free(struct ext4_tree *t)
 	free(t->dirs);
 	free(t->path);
 	free(t->last);
-	ranges_free(&t->lost);
 	*t = (struct ext4_tree){0};
 }
 

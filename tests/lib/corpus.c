@@ -36,6 +36,8 @@ const char *corpus_file_head(const char *path, uint64_t limit)
 		tool = "xz -dc";
 	else if (dot && !strcmp(dot, ".gz"))
 		tool = "gzip -dc";
+	else if (dot && !strcmp(dot, ".bz2"))
+		tool = "bzip2 -dc";
 	else if (dot && !strcmp(dot, ".zst"))
 		tool = "zstd -qdc";
 	snprintf(unpacked, sizeof(unpacked), "/tmp/vdiskck-corpus-XXXXXX");
