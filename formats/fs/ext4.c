@@ -151,6 +151,8 @@ static int ext4_open(struct layer *l)
 		r = ext4_journal_load(fs);
 	if (!r)
 		r = ext4_gdt_load(fs, true);
+	if (!r)
+		r = ext4_areas_load(fs);
 	return r;
 }
 
@@ -162,6 +164,7 @@ static void ext4_close(struct layer *l)
 		return;
 	cache_free(fs->cache);
 	ext4_journal_free(fs);
+	free(fs->area);
 	free(fs->gdt);
 	free(fs->gdt_state);
 	free(fs);
@@ -320,6 +323,8 @@ static const struct fs_ops ext4_fs_ops = {
 	.walk = ext4_walk,
 	.lookup = ext4_lookup,
 	.open_file = ext4_open_file,
+	.owners = ext4_owners,
+	.unused = ext4_unused,
 };
 
 const struct layer_ops ext4_ops = {

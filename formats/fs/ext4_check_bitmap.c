@@ -217,7 +217,7 @@ static void check_totals(struct state *s)
 
 	if (EXT4_HAS(fs, incompat, EXT4_I_64BIT))
 		blocks |= (uint64_t)le32(fs->sb.free_blocks_hi) << 32;
-	if (fs->sb_copy || fs->j.n_newer)
+	if (fs->sb_copy || EXT4_HAS(fs, incompat, EXT4_I_RECOVER))
 		return;
 	if (blocks != want)
 		ck_say(s->c, EXT4_FREE_COUNT, 0,

@@ -64,7 +64,24 @@ struct ext4 {
 	uint8_t *gdt;	    /* groups * desc_size */
 	uint8_t *gdt_state; /* per block of it: enum ext4_gdt */
 	struct ext4_journal j;
-	struct cache *cache; /* of blocks */
+	struct cache *cache;	/* of blocks */
+	struct ext4_area *area; /* sorted by block */
+	size_t n_areas;
+};
+
+/* Metadata that is in no file. */
+enum ext4_area_kind {
+	EXT4_AREA_BOOT,
+	EXT4_AREA_SUPER,
+	EXT4_AREA_DESCS,
+	EXT4_AREA_BLOCK_BITMAP,
+	EXT4_AREA_INODE_BITMAP,
+	EXT4_AREA_TABLE,
+};
+struct ext4_area {
+	uint64_t block;
+	uint32_t n, group;
+	enum ext4_area_kind kind;
 };
 
 /* Where a block of group descriptors comes from. */
@@ -285,6 +302,11 @@ struct ext4_link {
 	uint8_t type;
 	bool deleted;
 };
+/* An inode as the journal remembers it. */
+struct ext4_old {
+	uint32_t ino, generation, sequence;
+	uint64_t ref;
+};
 /* Every name in the file system, and which folder it stands in. */
 struct ext4_tree {
 	struct ext4 *fs;
@@ -292,6 +314,8 @@ struct ext4_tree {
 	size_t n, cap;
 	char *names;
 	size_t names_len, names_cap;
+	struct ext4_old *old; /* sorted by ino, one of each; with deleted ones only */
+	size_t n_old;
 	uint32_t *dirs; /* inodes that are directories, sorted */
 	size_t n_dirs, dirs_cap;
 	char *path, *last; /* EXT4_PATH each */
@@ -314,13 +338,28 @@ int ext4_walk(struct layer *l, const struct fs_query *q,
 	      int (*fn)(void *arg, const struct fs_entry *e), void *arg);
 int ext4_lookup(struct layer *l, const char *path, struct fs_entry **e);
 
+/* ext4_area.c */
+int ext4_areas_load(struct ext4 *fs);
+/* ext4_area_at() - the area that holds @block, or NULL */
+const struct ext4_area *ext4_area_at(const struct ext4 *fs, uint64_t block);
+void ext4_area_name(const struct ext4_area *a, char *name, size_t cap);
+bool ext4_structure(struct layer *l, uint64_t at, char *name, size_t cap, uint64_t *start,
+		    uint64_t *len);
+
 /* ext4_owner.c */
 int ext4_owners(struct layer *l, const struct ranges *r,
 		int (*fn)(void *arg, const struct fs_owner *o), void *arg);
 int ext4_unused(struct layer *l, int (*fn)(void *arg, uint64_t off, uint64_t len, bool slack),
 		void *arg);
-bool ext4_structure(struct layer *l, uint64_t at, char *name, size_t cap, uint64_t *start,
-		    uint64_t *len);
+
+/* ext4_deleted.c */
+/* ext4_deleted_find() - fill t->old from the journal; names found there are added with @add */
+int ext4_deleted_find(struct ext4_tree *t, const struct ext4_dir_run *runs, size_t n_runs,
+		      int (*add)(void *arg, const struct ext4_name *n), void *arg);
+/* ext4_old() - the copy of @ino as it was before it was deleted, or NULL */
+const struct ext4_old *ext4_old(const struct ext4_tree *t, uint32_t ino);
+/* ext4_deleted_state() - e->stored, overwritten, and how sure its data is */
+int ext4_deleted_state(struct ext4 *fs, const struct ext4_inode *i, struct fs_entry *e);
 
 /* ext4_check.c */
 int ext4_check(struct layer *l);

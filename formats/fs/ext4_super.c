@@ -11,6 +11,7 @@
 enum {
 	SEARCH_MAX = 96 << 20, /* looked through for copies at unusual places */
 	GDT_MAX = 256 << 20,   /* bytes of group descriptors: a volume of 256 TiB has half of it */
+	TIMES_MAX = 1024,      /* what a volume may state of its own size: it was cut short */
 	GROUPS_TRIED = 64,     /* copies in powers of 3, 5 and 7 below this */
 };
 
@@ -85,7 +86,8 @@ bool ext4_super_ok(const struct ext4_super *sb, uint64_t volume)
 	       desc >= (le32(sb->incompat) & EXT4_I_64BIT ? EXT4_DESC_64 : EXT4_DESC_OLD) &&
 	       desc <= 1024 && first <= (log == 0) && per >= 8 && per >> unit <= limit && inodes &&
 	       inodes <= limit && groups * inodes <= UINT32_MAX && groups * desc <= GDT_MAX &&
-	       groups * desc <= volume;
+	       groups * desc <= volume && groups * inodes * size / TIMES_MAX <= volume &&
+	       (ext4_super_blocks(sb) << log) / TIMES_MAX <= volume;
 }
 
 static bool power_of(uint32_t g, uint32_t base)

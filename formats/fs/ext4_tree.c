@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "formats/fs/ext4_fs.h"
+#include "vdiskck/core/sum.h"
 
 enum {
 	DEPTH_MAX = 1024,      /* folders in one another */
@@ -27,6 +28,8 @@ struct build {
 	uint64_t budget; /* of the blocks of all trees */
 	uint64_t blocks; /* of directories that may still be taken */
 	bool deleted;
+	uint64_t *seen; /* deleted names that are there already, by their hashes; 0: free */
+	size_t seen_n, seen_cap;
 };
 
 /* Room for one more: doubled, so that the work stays linear. */
@@ -63,6 +66,46 @@ static int put_bytes(struct ext4_tree *t, const char *name, unsigned len, uint32
 	return 0;
 }
 
+/* The journal shows the same name many times; equal hashes of 64 bits are equal names. */
+static int see(struct build *b, const struct ext4_name *n, bool *again)
+{
+	struct {
+		uint32_t ino, dir;
+	} key = {n->ino, n->dir};
+	uint64_t h = sum_xxh64(&key, sizeof(key), n->name, n->len) | 1;
+	uint64_t *old = b->seen;
+
+	*again = false;
+	if (b->seen_n * 2 >= b->seen_cap) {
+		size_t cap = b->seen_cap ? b->seen_cap * 2 : 1024, from = b->seen_cap;
+
+		b->seen = calloc(cap, sizeof(*b->seen));
+		if (!b->seen) {
+			b->seen = old;
+			return -ENOMEM;
+		}
+		b->seen_cap = cap;
+		for (size_t k = 0; k < from; k++) {
+			size_t at = old[k] & (cap - 1);
+
+			while (old[k] && b->seen[at])
+				at = (at + 1) & (cap - 1);
+			if (old[k])
+				b->seen[at] = old[k];
+		}
+		free(old);
+	}
+	for (size_t at = h & (b->seen_cap - 1);; at = (at + 1) & (b->seen_cap - 1)) {
+		if (b->seen[at] == h)
+			*again = true;
+		if (b->seen[at] == h || !b->seen[at]) {
+			b->seen_n += !b->seen[at];
+			b->seen[at] = h;
+			return 0;
+		}
+	}
+}
+
 static int add_link(void *arg, const struct ext4_name *n)
 {
 	struct build *b = arg;
@@ -74,6 +117,13 @@ static int add_link(void *arg, const struct ext4_name *n)
 	if ((n->len == 1 && n->name[0] == '.') ||
 	    (n->len == 2 && n->name[0] == '.' && n->name[1] == '.'))
 		return 0;
+	if (b->deleted) {
+		bool again;
+
+		r = see(b, n, &again);
+		if (r || (again && n->deleted))
+			return r;
+	}
 	r = grow((void **)&t->v, &t->cap, t->n, sizeof(*t->v));
 	if (!r)
 		r = put_bytes(t, n->name, n->len, &l.name);
@@ -198,11 +248,14 @@ int ext4_tree_build(struct ext4 *fs, bool deleted, struct ext4_tree *t)
 	r = t->path && t->last ? ext4_table_scan(fs, false, find_dir, &b) : -ENOMEM;
 	if (!r)
 		r = ext4_dir_blocks(fs, b.runs, b.n, parse_block, &b);
+	if (!r && deleted)
+		r = ext4_deleted_find(t, b.runs, b.n, add_link, &b);
 	if (!r) {
 		drop_impossible(t);
 		r = sort_links(t);
 	}
 	free(b.runs);
+	free(b.seen);
 	if (r)
 		ext4_tree_free(t);
 	return r;
@@ -213,6 +266,7 @@ void ext4_tree_free(struct ext4_tree *t)
 	free(t->v);
 	free(t->names);
 	free(t->dirs);
+	free(t->old);
 	free(t->path);
 	free(t->last);
 	*t = (struct ext4_tree){0};

@@ -23,6 +23,7 @@ struct all {
 	struct ext4_tree t;
 	size_t next; /* link that was not passed on yet */
 	char *target;
+	uint8_t *raw;	   /* an inode */
 	const char *below; /* only what lies below this path, or NULL */
 	size_t below_len;
 	int (*fn)(void *arg, const struct fs_entry *e);
@@ -77,7 +78,7 @@ static int skip_to(struct all *a, uint32_t ino)
 	return r;
 }
 
-static int emit_live(struct all *a, const struct ext4_inode *i, size_t n)
+static int emit_live(struct all *a, const struct ext4_inode *i, size_t n, bool skip_deleted)
 {
 	const struct ext4_link *l = &a->t.v[a->next];
 	struct fs_entry e = {.system = is_system(a->fs, i->ino) || i->flags & EXT4_F_EA_INODE};
@@ -92,7 +93,8 @@ static int emit_live(struct all *a, const struct ext4_inode *i, size_t n)
 		ext4_entry_fill(a->fs, i, &e, a->target);
 	for (size_t k = 0; k < n && !r; k++) {
 		if (l[k].deleted) {
-			r = emit_bare(a, &l[k], "its inode is in use by another name");
+			if (!skip_deleted)
+				r = emit_bare(a, &l[k], "its inode is in use by another name");
 			continue;
 		}
 		e.parent = l[k].dir;
@@ -112,34 +114,48 @@ static bool was_used(const struct ext4 *fs, const struct ext4_inode *i)
 	return i->ino >= fs->first_ino && i->mode & EXT4_S_TYPE && !i->links && !i->lost;
 }
 
+/* A deleted file, under every name that was deleted and led to it. */
 static int emit_deleted(struct all *a, const struct ext4_inode *i, size_t n)
 {
 	const struct ext4_link *l = &a->t.v[a->next];
 	struct fs_entry e = {0};
 	size_t sent = 0;
-	int r = 0;
+	int r;
 
 	ext4_entry_fill(a->fs, i, &e, a->target);
+	r = ext4_deleted_state(a->fs, i, &e);
 	e.deleted = true;
-	if (e.data_sure == FS_SURE)
-		e.data_sure = FS_GUESSED;
-	for (size_t k = 0; k < n && !r; k++, sent++) {
+	for (size_t k = 0; k < n && !r; k++) {
+		if (!l[k].deleted && ext4_old(&a->t, i->ino))
+			continue; /* of the file that has the inode now */
 		e.parent = l[k].dir;
-		e.deleted = true;
 		e.path = ext4_tree_path(&a->t, &l[k], i->ino, &e.path_sure);
-		if (e.path_sure == FS_SURE && l[k].deleted)
-			e.path_sure = FS_GUESSED;
+		if (e.path_sure == FS_SURE)
+			e.path_sure = l[k].deleted ? FS_GUESSED : FS_SURE;
 		r = emit(a, &e);
+		sent++;
 	}
 	if (r || sent)
 		return r;
+	e.parent = 0;
 	e.path = ext4_tree_path(&a->t, NULL, i->ino, &e.path_sure);
 	return emit(a, &e);
+}
+
+static int emit_old(struct all *a, const struct ext4_old *old, size_t n)
+{
+	struct ext4_inode i;
+	int r = ext4_inode_read_at(a->fs, old->ino, old->ref, a->raw, &i);
+
+	if (r == -EIO || r == -ENOENT)
+		return 0;
+	return r ? r : emit_deleted(a, &i, n);
 }
 
 static int one_inode(void *arg, const struct ext4_inode *i)
 {
 	struct all *a = arg;
+	const struct ext4_old *old = ext4_old(&a->t, i->ino);
 	size_t n = 0;
 	int r = skip_to(a, i->ino);
 
@@ -148,7 +164,11 @@ static int one_inode(void *arg, const struct ext4_inode *i)
 	while (a->next + n < a->t.n && a->t.v[a->next + n].ino == i->ino)
 		n++;
 	if (ext4_inode_in_use(i) || (is_system(a->fs, i->ino) && i->sectors)) {
-		r = emit_live(a, i, n);
+		r = emit_live(a, i, n, old != NULL);
+		if (!r && old)
+			r = emit_old(a, old, n);
+	} else if (old) {
+		r = emit_old(a, old, n);
 	} else if (a->q->deleted && was_used(a->fs, i)) {
 		r = emit_deleted(a, i, n);
 	} else {
@@ -168,10 +188,12 @@ static int walk_all(struct ext4 *fs, const struct fs_query *q, const char *below
 		return r;
 	a.below_len = below ? strlen(below) : 0;
 	a.target = malloc(EXT4_PATH);
-	r = a.target ? ext4_table_scan(fs, false, one_inode, &a) : -ENOMEM;
+	a.raw = malloc(fs->inode_size);
+	r = a.target && a.raw ? ext4_table_scan(fs, false, one_inode, &a) : -ENOMEM;
 	if (!r)
 		r = skip_to(&a, UINT32_MAX);
 	free(a.target);
+	free(a.raw);
 	ext4_tree_free(&a.t);
 	return r;
 }
@@ -290,7 +312,7 @@ static int walk_folder(struct ext4 *fs, const struct fs_query *q, const struct f
 	r = ext4_inode_read_at(fs, (uint32_t)dir->id, dir->ref, raw, &i);
 	if (!r)
 		r = list_folder(f, &i);
-	else if (r == -EIO)
+	else if (r == -EIO || r == -ENOENT)
 		r = 0; /* an empty list: what is in it stands under /$orphans */
 out:
 	if (f) {
