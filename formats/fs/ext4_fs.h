@@ -164,6 +164,8 @@ uint16_t ext4_group_sum(const struct ext4 *fs, uint32_t g, const uint8_t *desc);
 uint64_t ext4_gdt_block(const struct ext4 *fs, uint32_t i, uint32_t copy);
 /* ext4_base_blocks() - blocks at the start of group @g for superblock and descriptors */
 uint32_t ext4_base_blocks(const struct ext4 *fs, uint32_t g);
+/* ext4_table_ok() - can the inode table of the group lie where it says? */
+bool ext4_table_ok(const struct ext4 *fs, const struct ext4_group *gr);
 /* ext4_inodes_used() - how many inodes of the table of @g may be in use: the rest never was */
 uint32_t ext4_inodes_used(const struct ext4 *fs, const struct ext4_group *gr);
 

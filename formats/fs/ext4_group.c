@@ -152,11 +152,21 @@ uint32_t ext4_inodes_used(const struct ext4 *fs, const struct ext4_group *gr)
 	return gr->unused < fs->inodes_per_group ? fs->inodes_per_group - gr->unused : 0;
 }
 
+/* Behind the first superblock: nothing but boot code lies before it. */
+static bool possible(const struct ext4 *fs, uint64_t block, uint64_t n)
+{
+	return block > super_block(fs, 0) && block < fs->blocks && n <= fs->blocks - block;
+}
+
+bool ext4_table_ok(const struct ext4 *fs, const struct ext4_group *gr)
+{
+	return possible(fs, gr->inode_table, fs->table_blocks);
+}
+
 static bool can_be(const struct ext4 *fs, const struct ext4_group *gr)
 {
-	return ext4_block_ok(fs, gr->block_bitmap) && ext4_block_ok(fs, gr->inode_bitmap) &&
-	       ext4_block_ok(fs, gr->inode_table) &&
-	       fs->table_blocks <= fs->blocks - gr->inode_table;
+	return possible(fs, gr->block_bitmap, 1) && possible(fs, gr->inode_bitmap, 1) &&
+	       ext4_table_ok(fs, gr);
 }
 
 /* How many descriptors of block @i of them, in @raw, can be true. */

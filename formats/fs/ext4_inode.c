@@ -112,7 +112,7 @@ bool ext4_inode_addr(const struct ext4 *fs, uint32_t ino, uint64_t *block, uint3
 	byte = (uint64_t)((ino - 1) % fs->inodes_per_group) * fs->inode_size;
 	*block = gr.inode_table + (byte >> fs->block_bits);
 	*off = (uint32_t)(byte & (fs->block_size - 1));
-	return ext4_block_ok(fs, *block);
+	return ext4_table_ok(fs, &gr) && ext4_block_ok(fs, *block);
 }
 
 static int read_inode(struct ext4 *fs, uint32_t ino, uint64_t block, uint32_t off, uint8_t *buf,
@@ -327,6 +327,9 @@ int ext4_table_scan(struct ext4 *fs, bool all, int (*fn)(void *arg, const struct
 	for (uint32_t g = 0; !r && g < fs->groups; g++) {
 		struct ext4_group gr = ext4_group(fs, g);
 		uint32_t n = all ? fs->inodes_per_group : ext4_inodes_used(fs, &gr);
+
+		if (!ext4_table_ok(fs, &gr))
+			continue;
 
 		if (session_stopped(fs->l->s))
 			r = -EINTR;
