@@ -82,5 +82,23 @@ for c in 512 4096; do
 done
 truncate -s 256K exfat
 mkfs.exfat -c 512 -b 4096 --pack-bitmap exfat >/dev/null 2>&1 || rm -f exfat
+# ext2 and ext4 with what fits without a journal, which takes a megabyte.
+mkdir tree tree/folder
+echo text >tree/file
+seq 1 3000 >tree/folder/numbers
+ln -s file tree/link
+ext() { # NAME OPTIONS
+	truncate -s 100K "$1"
+	# shellcheck disable=SC2086
+	mke2fs -qF -b 1024 -N 24 -O ^has_journal $2 -d tree "$1" 2>/dev/null
+}
+ext ext2 '-t ext2'
+ext ext2-old '-t ext2 -r 0'
+ext ext4 '-t ext4'
+ext ext4-plain '-t ext4 -O ^metadata_csum,^64bit,^resize_inode'
+ext ext4-inline '-t ext4 -O inline_data,^metadata_csum'
+ext ext4-bigalloc '-t ext4 -O bigalloc -C 2048'
+ext ext4-groups '-t ext4 -g 256 -O meta_bg,^resize_inode,^metadata_csum'
+rm -r tree
 python3 "$here/seeds.py"
 touch .made
