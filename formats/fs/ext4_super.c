@@ -125,15 +125,20 @@ static int read_super(struct layer *below, uint64_t at, struct ext4_super *sb)
 /* A copy states which group it is of, and so where it has to lie. */
 static bool is_copy(struct layer *below, uint64_t at, struct ext4_super *sb)
 {
-	uint64_t first;
+	uint64_t block;
 
 	if (read_super(below, at, sb) || !ext4_super_ok(sb, below->size) ||
 	    !ext4_super_sum_ok(sb) || le32(sb->incompat) & EXT4_I_JOURNAL_DEV)
 		return false;
-	first = le32(sb->first_data_block) +
-		(uint64_t)le16(sb->block_group_nr) * le32(sb->blocks_per_group);
-	return le16(sb->block_group_nr) &&
-	       first << (le32(sb->log_block_size) + EXT4_BLOCK_BITS_MIN) == at;
+	block = at >> (le32(sb->log_block_size) + EXT4_BLOCK_BITS_MIN);
+	if (block << (le32(sb->log_block_size) + EXT4_BLOCK_BITS_MIN) != at ||
+	    block <= le32(sb->first_data_block))
+		return false;
+	block -= le32(sb->first_data_block);
+	/* Old ones state no group. */
+	return block % le32(sb->blocks_per_group) == 0 &&
+	       (!le16(sb->block_group_nr) ||
+		block / le32(sb->blocks_per_group) == le16(sb->block_group_nr));
 }
 
 /* Where mkfs puts them: groups as large as a block's bitmap. */
@@ -225,9 +230,7 @@ static void report_copy(struct ext4 *fs, const char *what, const char *stored, c
 				    .at_len = EXT4_SUPER_LEN,
 				    .stored = stored,
 				    .expected = expected},
-		     "the first superblock %s; the copy of group %" PRIu32 " at 0x%" PRIx64
-		     " is used",
-		     what, (uint32_t)le16(fs->sb.block_group_nr), fs->sb_at);
+		     "the first superblock %s; the copy at 0x%" PRIx64 " is used", what, fs->sb_at);
 }
 
 static const char *sum_text(const struct ext4_super *sb, bool stored)
