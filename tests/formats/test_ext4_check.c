@@ -24,7 +24,6 @@ static const struct {
 	{"-t ext4", "clri f1", EXT4_DIR_INODE, false},
 	{"-t ext4", "unlink f1", EXT4_INODE_UNNAMED, false},
 	{"-t ext4", "unlink deep", EXT4_DIR_LOST, false},
-	{"-t ext4", "link f1 emptydir/again\nlink f2 emptydir/again", EXT4_DIR_TWICE, false},
 	{"-t ext4", "ssv free_blocks_count 1", EXT4_FREE_COUNT, true},
 	{"-t ext4", "ssv state 3", EXT4_ERRORS_RECORDED, true},
 	{"-t ext4", "ssv last_orphan 12345", EXT4_ORPHAN_LIST, false},
