@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "formats/stack.h"
+#include "vdiskck/boot.h"
 #include "vdiskck/case.h"
 #include "vdiskck/checkup.h"
 #include "vdiskck/commands.h"
@@ -40,6 +41,7 @@ struct triage {
 	struct json *layers, *facts;
 	struct diskmap map;
 	struct impact hit; /* what the lost bytes of the disk cost the layers on it */
+	struct boot boot;  /* what the machine needs to start */
 	char headline[HEADLINE];
 	bool blocks; /* the terminal takes more than ASCII */
 };
@@ -197,6 +199,20 @@ static int add_driver(void *arg, struct layer *l)
 	return 0;
 }
 
+/* The first link of the chain that does not hold: what the reader came for. */
+static void add_boot(struct line *l, const struct triage *t)
+{
+	const struct boot_link *k = boot_first(&t->boot);
+
+	if (!k)
+		return;
+	add(l, "%s%s %s: %s: %s", l->len ? ". " : "",
+	    *t->boot.computer ? t->boot.computer : "The machine",
+	    k->state == BOOT_BROKEN ? "will not start" : "may not start", k->what, k->evidence);
+	if (k->place)
+		add(l, " (%s)", k->place);
+}
+
 /* What broke, in a sentence or two: what it cost, the worst finding, and how many more. */
 static void make_headline(struct triage *t, int status)
 {
@@ -207,6 +223,7 @@ static void make_headline(struct triage *t, int status)
 	struct line l = {t->headline, 0, sizeof(t->headline)};
 
 	add_loss(&l, t);
+	add_boot(&l, t);
 	if (worst && s != INFO)
 		add(&l, "%s%s: %s", l.len ? ". " : "",
 		    s == DAMAGE	   ? "Worst"
@@ -290,6 +307,7 @@ static int write_html(struct triage *t)
 		.disk = r->source ? disk_layer(r->source)->path : "none",
 		.hit = &t->hit,
 		.files = &r->hit,
+		.boot = &t->boot,
 		.checked = r->s.checked,
 	};
 
@@ -425,6 +443,7 @@ static void print_text(struct triage *t, int status)
 	if (t->r.hit.n)
 		putchar('\n');
 	damage_text(stdout, &t->r);
+	boot_text(stdout, &t->boot);
 	if (t->map.n)
 		putchar('\n');
 	diskmap_print(stdout, &t->map, columns(), t->blocks, colour);
@@ -434,6 +453,17 @@ static void print_text(struct triage *t, int status)
 	printf("\nthe report: ");
 	text_put(stdout, t->r.a->output);
 	puts("/report.html");
+}
+
+static void look_at_boot(struct triage *t)
+{
+	if (session_stopped(&t->r.s))
+		return;
+	boot_examine(&t->boot, &t->r);
+	if (t->boot.err && t->boot.err != -EINTR)
+		run_fail(&t->r, t->boot.err, "the boot chain");
+	for (size_t i = 0; i < t->boot.n; i++)
+		run_record(&t->r, json_boot(&t->boot.v[i]));
 }
 
 /* From an empty case to its end; the exit status. */
@@ -446,6 +476,7 @@ static int triage(struct triage *t)
 		run_confine(&t->r, NULL, (const char *[]){t->r.a->output, NULL});
 		stack_walk(t->r.source, log_source, t);
 		examine(t);
+		look_at_boot(t);
 	}
 	collect_sort(&t->r.found);
 	if (!t->r.source && !t->r.found.n) {
@@ -490,6 +521,7 @@ int cmd_triage(const struct args *a)
 	}
 	case_close(t.c);
 	impact_free(&t.hit);
+	boot_free(&t.boot);
 	diskmap_free(&t.map);
 	js_free(t.layers);
 	js_free(t.facts);

@@ -482,6 +482,40 @@ static void files_put(FILE *f, const struct files_hit *h)
 			size_text(h->free_lost + h->free_doubtful, size));
 }
 
+/* What the machine needs to start, in the order in which it needs it. */
+static void boot_put(FILE *f, const struct boot *b)
+{
+	static const char *const class[] = {[BOOT_HOLDS] = "intact",
+					    [BOOT_BROKEN] = "damage",
+					    [BOOT_DOUBTFUL] = "blemish",
+					    [BOOT_OPEN] = "undecided"};
+
+	if (!b || !b->n)
+		return;
+	fputs("<h2>What it needs to start</h2>\n", f);
+	if (*b->os || *b->computer) {
+		fputs("<p>", f);
+		text_put(f, b->os);
+		fputs(*b->os && *b->computer ? " on " : "", f);
+		text_put(f, b->computer);
+		fputs("</p>\n", f);
+	}
+	fputs("<table class=\"wide\"><thead><tr><th>link</th><th>state</th><th>evidence</th>"
+	      "<th>where</th></tr></thead>\n<tbody>\n",
+	      f);
+	for (size_t i = 0; i < b->n; i++) {
+		const struct boot_link *k = &b->v[i];
+
+		fprintf(f, "<tr><td>%s</td><td><span class=\"chip %s\">%s</span></td><td>", k->what,
+			class[k->state], boot_state_name(k->state));
+		text_put(f, k->evidence);
+		fputs("</td><td data-l=\"where\"><code>", f);
+		text_put(f, k->place ? k->place : "");
+		fputs("</code></td></tr>\n", f);
+	}
+	fputs("</tbody></table>\n", f);
+}
+
 static void instance_put(FILE *f, const struct entry *e, bool values)
 {
 	char size[SIZE_TEXT];
@@ -633,6 +667,7 @@ void report_html(FILE *f, const struct report *r)
 	map_put(f, r);
 	bad_put(f, r->map);
 	hit_put(f, r);
+	boot_put(f, r->boot);
 	files_put(f, r->files);
 	findings_put(f, r->findings);
 	stack_put(f, r->layers);

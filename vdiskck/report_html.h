@@ -10,6 +10,7 @@
 
 #include "recover/files_hit.h"
 #include "recover/impact.h"
+#include "vdiskck/boot.h"
 #include "vdiskck/collect.h"
 #include "vdiskck/core/json.h"
 #include "vdiskck/diskmap.h"
@@ -27,6 +28,7 @@ struct report {
 	const char *disk;	       /* the layer that @map shows */
 	const struct impact *hit;      /* what the lost bytes of the disk cost the layers on it */
 	const struct files_hit *files; /* sorted; NULL: none */
+	const struct boot *boot;       /* NULL or empty: not looked at */
 	uint64_t checked;	       /* bytes whose structure, checksum or tag was verified */
 };
 

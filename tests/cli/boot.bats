@@ -1,0 +1,122 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+load common
+
+RECIPE=$BATS_TEST_DIRNAME/../../fixtures/windows/make_windows.py
+
+# A Windows-like volume in a VHD. FAT: no FUSE is needed; NTFS has tests of its own.
+windows() { # NAME
+	mkdir -p "$OUT/root"
+	python3 "$RECIPE" "$OUT/root"
+	truncate -s 64M "$OUT/v"
+	mkfs.vfat -F 32 "$OUT/v" >/dev/null
+	mcopy -s -i "$OUT/v" "$OUT"/root/* ::/
+	qemu-img convert -O vpc "$OUT/v" "$1"
+}
+
+# Write TEXT over byte OFFSET of a file in the image.
+poke() { # IMAGE FILE OFFSET TEXT
+	local at
+	at=$("$VDISKCK" locate "$1" --file "$2:$3" --json | jq -s 'first(.[] | select(.record == "location")) | .where[0].offset')
+	printf '%b' "$4" | dd of="$1" bs=1 seek="$at" conv=notrunc status=none
+}
+
+linux() { # NAME UUID-IN-FSTAB
+	local root=$OUT/lroot
+	mkdir -p "$root"/{boot/grub,etc,usr/lib/systemd,sbin}
+	echo kernel >"$root/boot/vmlinuz-6.1"
+	echo initramfs >"$root/boot/initrd.img-6.1"
+	echo menuentry >"$root/boot/grub/grub.cfg"
+	echo 'PRETTY_NAME="Debian GNU/Linux 12 (bookworm)"' >"$root/etc/os-release"
+	echo node17 >"$root/etc/hostname"
+	echo "UUID=$2 / ext4 defaults 0 1" >"$root/etc/fstab"
+	echo elf >"$root/usr/lib/systemd/systemd"
+	ln -sf ../usr/lib/systemd/systemd "$root/sbin/init"
+	truncate -s 30M "$OUT/l"
+	mkfs.ext4 -q -U 11111111-2222-3333-4444-555555555555 -d "$root" "$OUT/l"
+	qemu-img convert -O qcow2 "$OUT/l" "$1"
+}
+
+links() { # STATE: what is in that state
+	jq -r 'select(.record == "boot" and .state == "'"$1"'") | .link' "$OUT/case/report.json" | sort | xargs
+}
+
+@test "the registry hives of the recipe are what hivex takes for hives" {
+	command -v hivexml >/dev/null || skip "no hivexml"
+	windows a.vhd
+	hivexml "$OUT/root/Windows/System32/config/SYSTEM" | grep -q 'key="ImagePath"'
+	hivexml "$OUT/root/EFI/Microsoft/Boot/BCD" | grep -q 'node name="12000002"'
+}
+
+@test "a sound Windows: every link holds, with its name and its version" {
+	windows node16.vhd
+	run_vdiskck triage node16.vhd -o "$OUT/case"
+	expect_status 0
+	expect_text 'Windows Server 2019 Standard \(build 17763\) on NODE16'
+	expect_text 'boot-start drivers +14 of ControlSet001'
+	[ -z "$(links broken)$(links doubtful)" ]
+	grep -q 'What it needs to start' "$OUT/case/report.html"
+}
+
+@test "one bit in a boot-start driver is why it does not start, and the first line says so" {
+	windows node16.vhd
+	poke node16.vhd /Windows/System32/drivers/xenvbd.sys 8192 '\x55'
+	run_vdiskck triage node16.vhd -o "$OUT/case"
+	expect_status 2
+	[[ $(head -1 <<<"$output") == *"NODE16 will not start: boot-start driver: xenvbd: "* ]]
+	[ "$(links broken)" = "boot-start driver" ]
+	jq -se 'any(.id == "pe-checksum" and .path == "/Windows/System32/drivers/xenvbd.sys")' "$OUT/case/report.json" >/dev/null
+}
+
+@test "a kernel whose first bytes are gone, a hive with a torn page, a loader that is lost" {
+	windows node16.vhd
+	poke node16.vhd /Windows/System32/ntoskrnl.exe 0 '\0\0\0\0'
+	run_vdiskck triage node16.vhd -o "$OUT/case"
+	expect_status 2
+	[ "$(links broken)" = kernel ]
+	jq -se 'any(.id == "pe-header")' "$OUT/case/report.json" >/dev/null
+	rm -r "$OUT/case"
+
+	windows hive.vhd
+	poke hive.vhd /Windows/System32/config/SYSTEM 4096 'xxxx'
+	run_vdiskck triage hive.vhd -o "$OUT/case"
+	expect_status 2
+	[ "$(links broken)" = "SYSTEM hive" ]
+	rm -r "$OUT/case"
+
+	rm "$OUT/root/Windows/System32/winload.efi"
+	truncate -s 64M "$OUT/w"
+	mkfs.vfat -F 32 "$OUT/w" >/dev/null
+	mcopy -s -i "$OUT/w" "$OUT"/root/* ::/
+	qemu-img convert -O vpc "$OUT/w" gone.vhd
+	run_vdiskck triage gone.vhd -o "$OUT/case"
+	[ "$(links broken)" = loader ]
+	[[ $(head -1 <<<"$output") == *"will not start: loader: it is not there"* ]]
+}
+
+@test "a sound Linux holds; a root device that no volume has does not" {
+	linux a.qcow2 11111111-2222-3333-4444-555555555555
+	run_vdiskck triage a.qcow2 -o "$OUT/case"
+	expect_status 0
+	[ -z "$(links broken)$(links doubtful)" ]
+	expect_text 'Debian GNU/Linux 12 \(bookworm\) on node17'
+	rm -r "$OUT/case"
+	linux b.qcow2 99999999-2222-3333-4444-555555555555
+	run_vdiskck triage b.qcow2 -o "$OUT/case"
+	[ "$(links broken)" = "root device" ]
+	rm -r "$OUT/case" "$OUT/lroot"
+	linux c.qcow2 11111111-2222-3333-4444-555555555555
+	debugfs -w -R 'rm /boot/vmlinuz-6.1' "$OUT/l" 2>/dev/null
+	qemu-img convert -O qcow2 "$OUT/l" c.qcow2
+	run_vdiskck triage c.qcow2 -o "$OUT/case"
+	[ "$(links broken)" = kernel ]
+}
+
+@test "a disk without a system says that it has none" {
+	truncate -s 16M "$OUT/d"
+	mkfs.vfat "$OUT/d" >/dev/null
+	qemu-img convert -O qcow2 "$OUT/d" d.qcow2
+	run_vdiskck triage d.qcow2 -o "$OUT/case"
+	expect_status 0
+	expect_text 'operating system +no volume holds one that is known'
+}

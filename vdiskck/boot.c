@@ -1,0 +1,345 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "vdiskck/boot.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "formats/drivers.h"
+#include "formats/fs/fs.h"
+#include "formats/stack.h"
+#include "recover/pe.h"
+#include "vdiskck/core/json.h"
+#include "vdiskck/core/text.h"
+#include "vdiskck/out_json.h"
+#include "vdiskck/out_text.h"
+
+enum { VOLUMES = 64 };
+
+void boot_add(struct boot *b, const char *what, enum boot_state state, const char *place,
+	      const char *fmt, ...)
+{
+	struct boot_link *more = realloc(b->v, (b->n + 1) * sizeof(*more));
+	va_list ap;
+	int n;
+
+	if (!more) {
+		b->err = -ENOMEM;
+		return;
+	}
+	b->v = more;
+	more += b->n;
+	*more = (struct boot_link){.what = what, .state = state};
+	if (place)
+		more->place = strdup(place);
+	va_start(ap, fmt);
+	n = vasprintf(&more->evidence, fmt, ap);
+	va_end(ap);
+	if (n < 0 || (place && !more->place)) {
+		b->err = -ENOMEM;
+		free(more->place);
+		return;
+	}
+	b->n++;
+}
+
+static char *place_of(const struct layer *fs, const char *path)
+{
+	char *text;
+
+	return asprintf(&text, "%s:%s", fs->path, path) < 0 ? NULL : text;
+}
+
+char *boot_file(struct boot *b, struct layer *fs, const char *const *path)
+{
+	for (; *path; path++) {
+		struct fs_entry *e;
+		int r = fs_find(fs, *path, &e);
+		char *place = r ? NULL : place_of(fs, e->path);
+
+		fs_entry_free(e);
+		if (r == -ENOMEM || (!r && !place))
+			b->err = -ENOMEM;
+		if (place)
+			return place;
+	}
+	return NULL;
+}
+
+static const struct file_hit *hit_of(const struct boot *b, const struct layer *fs, uint64_t id)
+{
+	for (size_t i = 0; i < b->r->hit.n; i++)
+		if (b->r->hit.v[i].fs == fs && b->r->hit.v[i].path && b->r->hit.v[i].id == id)
+			return &b->r->hit.v[i];
+	return NULL;
+}
+
+/* What the file says of itself, if it is a program of Windows. Its damage is a finding, too. */
+static enum boot_state program(struct boot *b, struct layer *f, const char *path, char *text,
+			       size_t cap)
+{
+	struct fact fact = {.in = f, .at_len = f->size, .path = path};
+	uint32_t stored, sum;
+	enum pe_state pe;
+	int r = pe_check(f, &pe, &stored, &sum);
+
+	if (r) {
+		b->err = r;
+		return BOOT_OPEN;
+	}
+	if (pe == PE_NO_IMAGE) {
+		fact.at_len = 64;
+		snprintf(text, cap, "its first bytes are not those of a program");
+		finding_fact(f->below, PE_HEADER, &fact, "%s is no program", path);
+	} else if (pe == PE_DIFFERS) {
+		fact.stored = strf("0x%08" PRIx32, stored);
+		fact.expected = strf("0x%08" PRIx32, sum);
+		snprintf(text, cap, "its bytes are not as they were built (PE checksum)");
+		finding_fact(f->below, PE_CHECKSUM, &fact, "%s: %s", path, text);
+	} else {
+		snprintf(text, cap,
+			 pe == PE_FITS ? "there, and its PE checksum fits" : "there, and readable");
+	}
+	return pe == PE_NO_IMAGE || pe == PE_DIFFERS ? BOOT_BROKEN : BOOT_HOLDS;
+}
+
+static bool is_program(const char *path)
+{
+	static const char *const end[] = {".exe", ".sys", ".dll", ".efi"};
+	size_t n = strlen(path);
+
+	for (size_t i = 0; i < sizeof(end) / sizeof(*end); i++)
+		if (n > 4 && !strcasecmp(path + n - 4, end[i]))
+			return true;
+	return false;
+}
+
+static enum boot_state look_at(struct boot *b, struct layer *fs, const struct fs_entry *e,
+			       char *text, size_t cap)
+{
+	const struct file_hit *h = hit_of(b, fs, e->id);
+	struct layer *f = NULL;
+	enum boot_state s = BOOT_HOLDS;
+	char size[SIZE_TEXT];
+
+	snprintf(text, cap, "there");
+	if (h && h->lost)
+		snprintf(text, cap, "%s of it is lost [%s]", size_text(h->lost, size),
+			 h->n_why ? finding_name(h->why[0]) : "unknown");
+	else if (h && h->doubtful)
+		snprintf(text, cap, "%s of it may be wrong [%s]", size_text(h->doubtful, size),
+			 h->n_why ? finding_name(h->why[0]) : "unknown");
+	else if (h && h->n_why)
+		snprintf(text, cap, "what describes it is damaged [%s]", finding_name(h->why[0]));
+	if (h && h->n_why)
+		return h->lost || h->doubtful ? BOOT_BROKEN : BOOT_DOUBTFUL;
+	if (e->data_sure == FS_GONE || e->deleted) {
+		snprintf(text, cap, e->deleted ? "it is deleted" : "its data is lost");
+		return BOOT_BROKEN;
+	}
+	if (!e->size) {
+		snprintf(text, cap, "it is empty");
+		return BOOT_BROKEN;
+	}
+	if (is_program(e->path) && !fs->ops->fs->open_file(fs, e, &f)) {
+		s = program(b, f, e->path, text, cap);
+		layer_free(f);
+	}
+	return s == BOOT_HOLDS && (e->path_sure != FS_SURE || e->data_sure != FS_SURE)
+		       ? BOOT_DOUBTFUL
+		       : s;
+}
+
+enum boot_state boot_add_file(struct boot *b, const char *what, struct layer *fs, const char *path)
+{
+	enum boot_state s = BOOT_BROKEN;
+	char text[256] = "it is not there", *place = NULL;
+	struct fs_entry *e;
+	int r = fs_find(fs, path, &e);
+
+	if (!r) {
+		s = look_at(b, fs, e, text, sizeof(text));
+		place = place_of(fs, e->path);
+	} else if (r != -ENOENT && r != -ENOTDIR) {
+		b->err = r;
+		s = BOOT_OPEN;
+		snprintf(text, sizeof(text), "it could not be looked up");
+	}
+	fs_entry_free(e);
+	if (!place)
+		place = place_of(fs, path);
+	boot_add(b, what, s, place, "%s", text);
+	free(place);
+	return s;
+}
+
+struct layer *boot_hive(struct boot *b, struct layer *fs, const char *path, struct layer **file)
+{
+	struct fs_entry *e;
+	int r = fs_find(fs, path, &e);
+	struct layer *l;
+
+	*file = NULL;
+	if (!r)
+		r = fs->ops->fs->open_file(fs, e, file);
+	fs_entry_free(e);
+	if (!r)
+		r = stack_discover(*file);
+	if (r == -ENOMEM)
+		b->err = r;
+	for (l = *file ? (*file)->child : NULL; l && (l->ops != &regf_ops || l->state); l = l->next)
+		;
+	return r ? NULL : l;
+}
+
+/* Findings of damage in the layer itself. */
+static const struct entry *damage_in(const struct boot *b, const struct layer *l)
+{
+	const struct collect *c = &b->r->found;
+
+	for (size_t i = 0; i < c->n; i++)
+		if (finding_severity(c->v[i].id) == DAMAGE && !strcmp(c->v[i].layer, l->path))
+			return &c->v[i];
+	return NULL;
+}
+
+static int add_layer(void *arg, struct layer *l)
+{
+	static const char *const what[] = {[LAYER_SOURCE] = "image file",
+					   [LAYER_CONTAINER] = "container",
+					   [LAYER_MAP] = "partition table",
+					   [LAYER_CIPHER] = "encryption",
+					   [LAYER_FILESYSTEM] = "file system"};
+	struct boot *b = arg;
+	const struct entry *e = damage_in(b, l);
+
+	if (l->ops->kind >= sizeof(what) / sizeof(*what) || !what[l->ops->kind] || l->lazy)
+		return 0;
+	if (l->state)
+		boot_add(b, what[l->ops->kind], BOOT_OPEN, l->path, "it is %s",
+			 layer_state_name(l));
+	else if (e)
+		boot_add(b, what[l->ops->kind], e->lost ? BOOT_BROKEN : BOOT_DOUBTFUL, l->path,
+			 "%s [%s]", e->message, finding_name(e->id));
+	else
+		boot_add(b, what[l->ops->kind], BOOT_HOLDS, l->path, "no damage found");
+	return b->err;
+}
+
+struct volumes {
+	struct layer *fs[VOLUMES];
+	size_t n;
+};
+
+static int find_volume(void *arg, struct layer *l)
+{
+	struct volumes *v = arg;
+
+	if (l->ops->kind == LAYER_FILESYSTEM && l->ops != &regf_ops && !l->state && l->ops->fs &&
+	    v->n < VOLUMES)
+		v->fs[v->n++] = l;
+	return 0;
+}
+
+void boot_examine(struct boot *b, struct run *r)
+{
+	struct volumes v = {.n = 0};
+	struct layer *windows = NULL, *linux = NULL;
+
+	b->r = r;
+	stack_walk(r->source, find_volume, &v);
+	stack_walk(r->source, add_layer, b);
+	for (size_t i = 0; i < v.n; i++) {
+		if (!windows && boot_is_windows(v.fs[i]))
+			windows = v.fs[i];
+		if (!linux && boot_is_linux(v.fs[i]))
+			linux = v.fs[i];
+	}
+	if (windows)
+		boot_windows(b, windows, v.fs, v.n);
+	if (linux)
+		boot_linux(b, linux, v.fs, v.n);
+	if (!windows && !linux)
+		boot_add(b, "operating system", BOOT_OPEN, NULL,
+			 v.n ? "no volume holds one that is known"
+			     : "no file system could be opened");
+}
+
+void boot_free(struct boot *b)
+{
+	for (size_t i = 0; i < b->n; i++) {
+		free(b->v[i].place);
+		free(b->v[i].evidence);
+	}
+	free(b->v);
+	b->v = NULL;
+	b->n = 0;
+}
+
+const struct boot_link *boot_first(const struct boot *b)
+{
+	for (size_t i = 0; i < b->n; i++)
+		if (b->v[i].state == BOOT_BROKEN)
+			return &b->v[i];
+	for (size_t i = 0; i < b->n; i++)
+		if (b->v[i].state == BOOT_DOUBTFUL)
+			return &b->v[i];
+	return NULL;
+}
+
+const char *boot_state_name(enum boot_state s)
+{
+	static const char *const name[] = {[BOOT_HOLDS] = "holds",
+					   [BOOT_BROKEN] = "broken",
+					   [BOOT_DOUBTFUL] = "doubtful",
+					   [BOOT_OPEN] = "not decided"};
+
+	return name[s];
+}
+
+struct json *json_boot(const struct boot_link *k)
+{
+	struct json *j = js_object();
+
+	js_str(j, "record", "boot");
+	js_str(j, "link", k->what);
+	js_str(j, "state", boot_state_name(k->state));
+	if (k->place)
+		js_str(j, "place", k->place);
+	js_str(j, "evidence", k->evidence);
+	return j;
+}
+
+void boot_text(FILE *f, const struct boot *b)
+{
+	static const char *const mark[] = {[BOOT_HOLDS] = "ok      ",
+					   [BOOT_BROKEN] = "BROKEN  ",
+					   [BOOT_DOUBTFUL] = "doubtful",
+					   [BOOT_OPEN] = "?       "};
+
+	if (!b->n)
+		return;
+	fputs("\nwhat it needs to start", f);
+	if (*b->os) {
+		fputs(", ", f);
+		text_put(f, b->os);
+	}
+	if (*b->computer) {
+		fputs(" on ", f);
+		text_put(f, b->computer);
+	}
+	fputs(":\n", f);
+	for (size_t i = 0; i < b->n; i++) {
+		fprintf(f, "  %s  %-18s ", mark[b->v[i].state], b->v[i].what);
+		text_put(f, b->v[i].evidence);
+		if (b->v[i].place) {
+			fputs(" (", f);
+			text_put(f, b->v[i].place);
+			fputc(')', f);
+		}
+		fputc('\n', f);
+	}
+}

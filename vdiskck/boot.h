@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The chain that a machine needs to start, link by link, each with what speaks for or against it.
+ * The first broken one is the answer to "what broke?". A link about which nothing is known says so.
+ */
+#ifndef VDISKCK_BOOT_H
+#define VDISKCK_BOOT_H
+
+#include <stdio.h>
+
+#include "vdiskck/run.h"
+
+enum boot_state {
+	BOOT_HOLDS,
+	BOOT_BROKEN,
+	BOOT_DOUBTFUL, /* there, but a check on it failed, or it was rebuilt */
+	BOOT_OPEN,     /* not decided: @evidence says what would decide it */
+};
+
+struct boot_link {
+	const char *what; /* "BCD", "kernel" */
+	enum boot_state state;
+	char *place;	/* "LAYER:/path", or a layer; NULL: nowhere */
+	char *evidence; /* a sentence without its end */
+};
+
+struct boot {
+	struct run *r;
+	struct boot_link *v;
+	size_t n;
+	char os[160];	    /* "Windows Server 2019 (17763)", "Debian GNU/Linux 12"; or empty */
+	char computer[128]; /* its name; or empty */
+	int err;	    /* -ENOMEM, -EINTR: what stopped it */
+};
+
+/* boot_examine() - after checkup(): r->found and r->hit are what it rests on. boot_free(). */
+void boot_examine(struct boot *b, struct run *r);
+void boot_free(struct boot *b);
+/* boot_first() - the first link that is broken, else the first doubtful one; NULL: none */
+const struct boot_link *boot_first(const struct boot *b);
+const char *boot_state_name(enum boot_state s);
+struct json *json_boot(const struct boot_link *k);
+/* boot_text() - the chain as people read it */
+void boot_text(FILE *f, const struct boot *b);
+
+/* For boot_windows.c and boot_linux.c: */
+void boot_add(struct boot *b, const char *what, enum boot_state state, const char *place,
+	      const char *fmt, ...) __attribute__((format(printf, 5, 6)));
+/* boot_file() - is there a file at one of @path (NULL-terminated)? "LAYER:/path" or NULL. */
+char *boot_file(struct boot *b, struct layer *fs, const char *const *path);
+/* boot_add_file() - a link that is a file: there, whole, and what it proves about itself */
+enum boot_state boot_add_file(struct boot *b, const char *what, struct layer *fs, const char *path);
+/* boot_hive() - the hive at @path, open, as a layer on @file; NULL. layer_free(*file). */
+struct layer *boot_hive(struct boot *b, struct layer *fs, const char *path, struct layer **file);
+/* boot_is_windows(), boot_is_linux() - is the file system the root of such a system? */
+bool boot_is_windows(struct layer *fs);
+bool boot_is_linux(struct layer *fs);
+void boot_windows(struct boot *b, struct layer *root, struct layer *const *fs, size_t n);
+void boot_linux(struct boot *b, struct layer *root, struct layer *const *fs, size_t n);
+
+#endif

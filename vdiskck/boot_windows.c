@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Windows: boot manager and BCD on the boot volume, then on the system volume loader, kernel, HAL,
+ * the SYSTEM hive with the drivers that start at boot, SOFTWARE, the session manager.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "formats/fs/fs.h"
+#include "formats/log/regf.h"
+#include "vdiskck/boot.h"
+#include "vdiskck/core/text.h"
+
+enum { DRIVERS_SHOWN = 8, DRIVERS_MAX = 512, NAME = 512 };
+
+bool boot_is_windows(struct layer *fs)
+{
+	static const char *const path[] = {"/Windows/System32/config", "/Windows/System32/drivers",
+					   "/Windows/System32/ntoskrnl.exe"};
+	size_t n = 0;
+
+	for (size_t i = 0; i < sizeof(path) / sizeof(*path); i++) {
+		struct fs_entry *e;
+
+		n += !fs_find(fs, path[i], &e);
+		fs_entry_free(e);
+	}
+	return n >= 2;
+}
+
+/* The default entry of the BCD: what the boot manager is to load. */
+static void bcd_entry(struct boot *b, const struct regf *h, const char *place)
+{
+	char key[256], id[64] = "", path[NAME] = "";
+
+	snprintf(key, sizeof(key),
+		 "Objects\\{9dea862c-5cdd-4e70-acc1-f32b344d4795}\\Elements\\23000003");
+	if (regf_text(h, key, "Element", id, sizeof(id)) || !*id) {
+		boot_add(b, "BCD", BOOT_BROKEN, place, "the boot manager has no default entry");
+		return;
+	}
+	snprintf(key, sizeof(key), "Objects\\%s\\Elements\\12000002", id);
+	if (regf_text(h, key, "Element", path, sizeof(path)) || !*path) {
+		boot_add(b, "BCD", BOOT_BROKEN, place, "its default entry %s names no loader", id);
+		return;
+	}
+	boot_add(b, "BCD", BOOT_HOLDS, place, "its default entry %s loads %s", id, path);
+}
+
+/* Boot manager and BCD: on whichever volume has them. */
+static void boot_volume(struct boot *b, struct layer *const *fs, size_t n)
+{
+	static const char *const manager[] = {"/EFI/Microsoft/Boot/bootmgfw.efi",
+					      "/EFI/Boot/bootx64.efi", "/bootmgr", NULL};
+	static const char *const bcd[] = {"/EFI/Microsoft/Boot/BCD", "/Boot/BCD", NULL};
+	bool found_manager = false, found_bcd = false;
+
+	for (size_t i = 0; i < n; i++) {
+		char *place = found_manager ? NULL : boot_file(b, fs[i], manager);
+		struct layer *hive, *file;
+
+		if (place) {
+			found_manager = true;
+			boot_add_file(b, "boot manager", fs[i], place + strlen(fs[i]->path) + 1);
+		}
+		free(place);
+		place = found_bcd ? NULL : boot_file(b, fs[i], bcd);
+		if (!place)
+			continue;
+		found_bcd = true;
+		hive = boot_hive(b, fs[i], place + strlen(fs[i]->path) + 1, &file);
+		if (hive)
+			bcd_entry(b, regf_of(hive), place);
+		else
+			boot_add(b, "BCD", BOOT_BROKEN, place,
+				 "no registry hive can be read in it");
+		layer_free(file);
+		free(place);
+	}
+	if (!found_manager && !found_bcd)
+		boot_add(b, "boot manager", BOOT_OPEN, NULL,
+			 "no boot volume is in this image: look at the machine's other disk");
+}
+
+struct drivers {
+	struct boot *b;
+	struct layer *fs;
+	const struct regf *h;
+	unsigned n, broken;
+};
+
+/* \SystemRoot\System32\drivers\x.sys, system32\drivers\x.sys, nothing at all: drivers\NAME.sys. */
+static void driver_path(const char *image, const char *name, char *out, size_t cap)
+{
+	static const char *const root[] = {"\\SystemRoot\\", "\\??\\C:\\Windows\\",
+					   "%SystemRoot%\\"};
+
+	for (size_t i = 0; i < sizeof(root) / sizeof(*root); i++)
+		if (!strncasecmp(image, root[i], strlen(root[i])))
+			image += strlen(root[i]);
+	if (*image)
+		snprintf(out, cap, "/Windows/%s", image);
+	else
+		snprintf(out, cap, "/Windows/System32/drivers/%s.sys", name);
+	for (char *p = out; *p; p++)
+		*p = *p == '\\' ? '/' : *p;
+}
+
+/* One service: does it start at boot, and is its driver there? */
+static int service(void *arg, uint32_t key)
+{
+	struct drivers *d = arg;
+	char name[REGF_NAME_MAX], image[NAME] = "", path[REGF_NAME_MAX + NAME];
+	uint32_t value, start = UINT32_MAX, type = 0;
+	struct regf_data data;
+	struct boot trial = {.r = d->b->r};
+	le32_t word;
+
+	regf_key_name(d->h, key, name);
+	for (int i = 0; i < 3; i++) {
+		static const char *const want[] = {"Start", "Type", "ImagePath"};
+
+		if (regf_value(d->h, key, want[i], &value) || regf_data(d->h, value, &data))
+			continue;
+		if (i == 2) {
+			regf_data_text(&data, image, sizeof(image));
+		} else if (data.len == 4) {
+			memcpy(&word, data.p, 4);
+			*(i ? &type : &start) = le32(word);
+		}
+		regf_data_free(&data);
+	}
+	if (start != 0 || !(type & 3) || d->n == DRIVERS_MAX)
+		return 0;
+	d->n++;
+	driver_path(image, name, path, sizeof(path));
+	if (boot_add_file(&trial, "boot-start driver", d->fs, path) != BOOT_HOLDS && trial.n &&
+	    ++d->broken <= DRIVERS_SHOWN)
+		boot_add(d->b, "boot-start driver", trial.v[0].state, trial.v[0].place, "%s: %s",
+			 name, trial.v[0].evidence);
+	if (trial.err)
+		d->b->err = trial.err;
+	boot_free(&trial);
+	return d->b->err;
+}
+
+static void drivers(struct boot *b, struct layer *fs, const struct regf *h, const char *place)
+{
+	struct drivers d = {.b = b, .fs = fs, .h = h};
+	char key[64];
+	uint32_t set, services;
+
+	if (regf_u32(h, "Select", "Current", &set) || set > 999) {
+		boot_add(b, "control set", BOOT_BROKEN, place, "no current control set is named");
+		return;
+	}
+	snprintf(key, sizeof(key), "ControlSet%03" PRIu32 "\\Services", set);
+	if (regf_find(h, h->root, key, &services)) {
+		boot_add(b, "control set", BOOT_BROKEN, place, "%s is not there", key);
+		return;
+	}
+	regf_each_subkey(h, services, service, &d);
+	if (!d.broken)
+		boot_add(b, "boot-start drivers", BOOT_HOLDS, place, "%u of %s, all there", d.n,
+			 key);
+	snprintf(key, sizeof(key), "ControlSet%03" PRIu32 "\\Control\\ComputerName\\ComputerName",
+		 set);
+	regf_text(h, key, "ComputerName", b->computer, sizeof(b->computer));
+}
+
+/* A hive as a link: findings of its check count. */
+static struct layer *hive_link(struct boot *b, const char *what, struct layer *fs, const char *path,
+			       struct layer **file)
+{
+	uint64_t before = b->r->s.count[DAMAGE], found;
+	struct layer *l = boot_hive(b, fs, path, file);
+	char place[NAME];
+	int r = l ? l->ops->check(l) : 0;
+
+	snprintf(place, sizeof(place), "%s:%s", fs->path, path);
+	found = b->r->s.count[DAMAGE] - before;
+	if (r)
+		b->err = r;
+	if (!*file)
+		boot_add(b, what, BOOT_BROKEN, place, "it is not there");
+	else if (!l)
+		boot_add(b, what, BOOT_BROKEN, place, "it can't be read as a registry hive");
+	else if (found)
+		boot_add(b, what, BOOT_BROKEN, place, "%" PRIu64 " damages in it", found);
+	else if (regf_of(l)->dirty && !regf_of(l)->replayed)
+		boot_add(b, what, BOOT_DOUBTFUL, place,
+			 "it was being written, and its logs hold nothing of that");
+	else {
+		/* Bytes of values are covered by nothing in the hive: the file's own state decides. */
+		struct boot trial = {.r = b->r};
+
+		boot_add_file(&trial, what, fs, path);
+		if (trial.n)
+			boot_add(b, what, trial.v[0].state, place, "%s%s",
+				 trial.v[0].state == BOOT_HOLDS ? "every key checked"
+								: trial.v[0].evidence,
+				 regf_of(l)->replayed ? "; its logs were applied" : "");
+		boot_free(&trial);
+	}
+	return l;
+}
+
+static void version(struct boot *b, const struct regf *h)
+{
+	static const char key[] = "Microsoft\\Windows NT\\CurrentVersion";
+	char product[96] = "", build[32] = "";
+
+	regf_text(h, key, "ProductName", product, sizeof(product));
+	regf_text(h, key, "CurrentBuild", build, sizeof(build));
+	if (*product)
+		snprintf(b->os, sizeof(b->os), "%s%s%s%s", product, *build ? " (build " : "", build,
+			 *build ? ")" : "");
+}
+
+static void pending(struct boot *b, const struct regf *h, const char *place)
+{
+	char text[NAME], key[96];
+	uint32_t set;
+
+	if (regf_u32(h, "Select", "Current", &set))
+		return;
+	snprintf(key, sizeof(key), "ControlSet%03" PRIu32 "\\Control\\Session Manager", set);
+	if (!regf_text(h, key, "PendingFileRenameOperations", text, sizeof(text)) && *text)
+		boot_add(b, "pending operations", BOOT_HOLDS, place,
+			 "files are to be renamed at the next start: an update was not finished");
+}
+
+void boot_windows(struct boot *b, struct layer *root, struct layer *const *fs, size_t n)
+{
+	static const char *const loader[] = {"/Windows/System32/winload.efi",
+					     "/Windows/System32/winload.exe", NULL};
+	static const char config[] = "/Windows/System32/config/";
+	char path[96], place[NAME], *found;
+	struct layer *hive, *file;
+
+	snprintf(b->os, sizeof(b->os), "Windows");
+	boot_volume(b, fs, n);
+	found = boot_file(b, root, loader);
+	boot_add_file(b, "loader", root,
+		      found ? found + strlen(root->path) + 1 : "/Windows/System32/winload.efi");
+	free(found);
+	boot_add_file(b, "kernel", root, "/Windows/System32/ntoskrnl.exe");
+	boot_add_file(b, "HAL", root, "/Windows/System32/hal.dll");
+	snprintf(path, sizeof(path), "%sSYSTEM", config);
+	snprintf(place, sizeof(place), "%s:%s", root->path, path);
+	hive = hive_link(b, "SYSTEM hive", root, path, &file);
+	if (hive) {
+		drivers(b, root, regf_of(hive), place);
+		pending(b, regf_of(hive), place);
+	}
+	layer_free(file);
+	snprintf(path, sizeof(path), "%sSOFTWARE", config);
+	hive = hive_link(b, "SOFTWARE hive", root, path, &file);
+	if (hive)
+		version(b, regf_of(hive));
+	layer_free(file);
+	boot_add_file(b, "session manager", root, "/Windows/System32/smss.exe");
+}
