@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
 #include <inttypes.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -215,7 +214,6 @@ int cmd_ls(const struct args *a)
 	int status = INTACT, err;
 
 	setvbuf(stdout, NULL, _IOFBF, BUFFER);
-	signal(SIGPIPE, SIG_IGN);
 	err = run_begin(&ls.r, a);
 	if (!err) {
 		run_confine(&ls.r, NULL, NULL);

@@ -81,6 +81,7 @@ struct fs_owner {
 	uint64_t start, size; /* STRUCTURE: its bounds in the volume; size 0: @off, @len */
 };
 
+/* All of these are called from several threads at once: files are opened while a walk goes on. */
 struct fs_ops {
 	/*
 	 * Call @fn for every entry asked for; a non-zero result ends the walk and is returned.
