@@ -64,27 +64,6 @@ static int write_events(struct logs_run *x)
 	return r ? run_fail(&x->r, r, "%s/events.jsonl", x->tree.path) : 0;
 }
 
-static struct json *json_log(const struct log_place *p)
-{
-	struct json *j = js_object();
-	char time[TIME_TEXT];
-
-	js_str(j, "record", "log");
-	js_str(j, "log", p->name);
-	if (p->source)
-		js_str(j, "source", p->source);
-	js_bool(j, "read", !p->unread);
-	for (int s = 0; s <= LOG_CARVED; s++)
-		js_u64(j, log_state_name((enum log_state)s), p->n[s]);
-	if (p->first.known)
-		js_str(j, "first", time_text(p->first.sec, 0, time));
-	if (p->last.known)
-		js_str(j, "last", time_text(p->last.sec, 0, time));
-	js_u64(j, "clock_jumps", p->jumps);
-	js_u64(j, "lost_bytes", p->lost);
-	return j;
-}
-
 static void text_log(const struct log_place *p)
 {
 	char a[TIME_TEXT], b[TIME_TEXT], size[SIZE_TEXT];

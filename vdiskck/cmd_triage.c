@@ -29,6 +29,7 @@
 #include "vdiskck/out_json.h"
 #include "vdiskck/out_text.h"
 #include "vdiskck/report_html.h"
+#include "vdiskck/timeline.h"
 #include "vdiskck/version.h"
 
 enum { HEADLINE = 1024 };
@@ -42,6 +43,7 @@ struct triage {
 	struct diskmap map;
 	struct impact hit; /* what the lost bytes of the disk cost the layers on it */
 	struct boot boot;  /* what the machine needs to start */
+	struct timeline logs;
 	char headline[HEADLINE];
 	bool blocks; /* the terminal takes more than ASCII */
 };
@@ -124,14 +126,14 @@ static int log_source(void *arg, struct layer *l)
 }
 
 /* Text that grows in a buffer; what does not fit is cut. */
-struct line {
+struct sentence {
 	char *buf;
 	size_t len, cap;
 };
 
-static void add(struct line *l, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+static void add(struct sentence *l, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
-static void add(struct line *l, const char *fmt, ...)
+static void add(struct sentence *l, const char *fmt, ...)
 {
 	va_list ap;
 	int n;
@@ -144,7 +146,7 @@ static void add(struct line *l, const char *fmt, ...)
 }
 
 /* What it costs. "Can be read" is said only of what was read. */
-static void add_loss(struct line *l, const struct triage *t)
+static void add_loss(struct sentence *l, const struct triage *t)
 {
 	const struct run *r = &t->r;
 	uint64_t doubtful = ranges_bytes(&t->map.bad, GRADE_DOUBTFUL);
@@ -179,7 +181,7 @@ struct drivers {
 	const struct layer_ops *seen[16];
 	size_t n;
 	bool filesystem;
-	struct line *l;
+	struct sentence *l;
 };
 
 static int add_driver(void *arg, struct layer *l)
@@ -200,7 +202,7 @@ static int add_driver(void *arg, struct layer *l)
 }
 
 /* The first link of the chain that does not hold: what the reader came for. */
-static void add_boot(struct line *l, const struct triage *t)
+static void add_boot(struct sentence *l, const struct triage *t)
 {
 	const struct boot_link *k = boot_first(&t->boot);
 
@@ -213,6 +215,20 @@ static void add_boot(struct line *l, const struct triage *t)
 		add(l, " (%s)", k->place);
 }
 
+/* How far the logs go, for who asks next what happened. */
+static void add_logs(struct sentence *l, const struct triage *t)
+{
+	const struct timeline *g = &t->logs;
+	char when[TIME_TEXT];
+
+	if (!g->last.known)
+		return;
+	add(l, ". Logs survive to %s", time_text(g->last.sec, 0, when));
+	if (g->missing)
+		add(l, " (%" PRIu64 " of %" PRIu64 " records lost)", g->missing,
+		    g->missing + g->events);
+}
+
 /* What broke, in a sentence or two: what it cost, the worst finding, and how many more. */
 static void make_headline(struct triage *t, int status)
 {
@@ -220,10 +236,11 @@ static void make_headline(struct triage *t, int status)
 	const struct entry *worst = r->found.n ? &r->found.v[0] : NULL;
 	enum severity s = worst ? finding_severity(worst->id) : INFO;
 	uint64_t n = r->s.count[DAMAGE] + r->s.count[BLEMISH] + r->s.count[UNDECIDED];
-	struct line l = {t->headline, 0, sizeof(t->headline)};
+	struct sentence l = {t->headline, 0, sizeof(t->headline)};
 
 	add_loss(&l, t);
 	add_boot(&l, t);
+	add_logs(&l, t);
 	if (worst && s != INFO)
 		add(&l, "%s%s: %s", l.len ? ". " : "",
 		    s == DAMAGE	   ? "Worst"
@@ -308,6 +325,7 @@ static int write_html(struct triage *t)
 		.hit = &t->hit,
 		.files = &r->hit,
 		.boot = &t->boot,
+		.logs = &t->logs,
 		.checked = r->s.checked,
 	};
 
@@ -444,6 +462,7 @@ static void print_text(struct triage *t, int status)
 		putchar('\n');
 	damage_text(stdout, &t->r);
 	boot_text(stdout, &t->boot);
+	timeline_text(stdout, &t->logs);
 	if (t->map.n)
 		putchar('\n');
 	diskmap_print(stdout, &t->map, columns(), t->blocks, colour);
@@ -477,6 +496,8 @@ static int triage(struct triage *t)
 		stack_walk(t->r.source, log_source, t);
 		examine(t);
 		look_at_boot(t);
+		if (!session_stopped(&t->r.s))
+			timeline_make(&t->logs, &t->r, t->c);
 	}
 	collect_sort(&t->r.found);
 	if (!t->r.source && !t->r.found.n) {
@@ -522,6 +543,7 @@ int cmd_triage(const struct args *a)
 	case_close(t.c);
 	impact_free(&t.hit);
 	boot_free(&t.boot);
+	timeline_free(&t.logs);
 	diskmap_free(&t.map);
 	js_free(t.layers);
 	js_free(t.facts);

@@ -70,6 +70,11 @@ void event_sort_free(struct event_sort *s)
 	free(s);
 }
 
+uint64_t event_sort_count(const struct event_sort *s)
+{
+	return s->order;
+}
+
 struct event_key event_sort_key(const struct log_event *e)
 {
 	struct event_key k = {.sec = e->time.sec,

@@ -21,7 +21,7 @@ struct event_key {
 	uint64_t id;
 	uint64_t order; /* as they came: keeps what is equal in order */
 	uint32_t len;	/* of the line that follows */
-	uint32_t pad2;
+	uint32_t mark;	/* the caller's */
 };
 
 struct event_sort;
@@ -39,6 +39,8 @@ int event_sort_add(struct event_sort *s, const struct event_key *k, const char *
 int event_sort_each(struct event_sort *s,
 		    int (*fn)(void *arg, const struct event_key *k, const char *line), void *arg,
 		    uint64_t *copies);
+/* event_sort_count() - how many were added */
+uint64_t event_sort_count(const struct event_sort *s);
 void event_sort_free(struct event_sort *s);
 
 #endif

@@ -82,6 +82,7 @@ static int render(void *arg, const struct log_event *e, struct buf *out)
 	if (r || !wanted(g, e))
 		return r;
 	with.path = g->path;
+	k.mark = g->mark ? g->mark(e) : 0;
 	buf_put(out, &k, sizeof(k));
 	log_json(out, &with);
 	if (out->failed)
@@ -184,6 +185,11 @@ static int read_file(struct logs *g, struct layer *fs, const struct fs_entry *e)
 	struct layer *f = NULL;
 	int r = p ? fs->ops->fs->open_file(fs, e, &f) : -ENOMEM;
 
+	if (!r && !g->tree && g->make_tree) {
+		g->tree = g->make_tree(g->arg);
+		g->dirs.t = g->tree;
+		r = g->tree ? 0 : -EIO;
+	}
 	if (!r && g->tree)
 		r = logs_copy(g, f, fs->path, e->path, &p->lost);
 	if (!r)

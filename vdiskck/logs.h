@@ -39,7 +39,9 @@ struct logs {
 	struct logs_filter want;
 	bool carve;
 	/* -o: */
-	struct out_tree *tree; /* raw/ is filled; NULL: nothing is written */
+	struct out_tree *tree;			     /* raw/ is filled; NULL: nothing is written, */
+	struct out_tree *(*make_tree)(void *arg);    /* unless this makes it for the first log */
+	unsigned (*mark)(const struct log_event *e); /* of the key; from any thread. May be NULL. */
 	/* Each event, as it is read, with its line of JSON. 0 or -errno. */
 	int (*on_event)(void *arg, const struct event_key *k, const char *line);
 	void *arg;
@@ -59,6 +61,8 @@ struct logs {
 /* logs_read() - all of it; 0, -EINTR, or -errno, said. logs_free() whatever it returns. */
 int logs_read(struct logs *g);
 void logs_free(struct logs *g);
+/* json_log() - the "log" record of a place */
+struct json *json_log(const struct log_place *p);
 /* logs_missing() - each run of ids that are still missing, gap by gap. 0, or what @fn returned. */
 int logs_missing(struct logs *g,
 		 int (*fn)(void *arg, const struct log_gap *in, uint64_t first, uint64_t last),

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Logs as they were: bytes, and a map of those that are lost. And times as people type them. */
+/* Logs as they were: bytes, a map of those that are lost, a record. And times as people type them. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,6 +8,8 @@
 #include <unistd.h>
 
 #include "vdiskck/core/ddmap.h"
+#include "vdiskck/core/json.h"
+#include "vdiskck/core/text.h"
 #include "vdiskck/logs.h"
 
 enum { PIECE = 1 << 20 };
@@ -101,4 +103,25 @@ int time_parse(const char *text, struct log_time *t)
 		return 0;
 	}
 	return -EINVAL;
+}
+
+struct json *json_log(const struct log_place *p)
+{
+	struct json *j = js_object();
+	char time[TIME_TEXT];
+
+	js_str(j, "record", "log");
+	js_str(j, "log", p->name);
+	if (p->source)
+		js_str(j, "source", p->source);
+	js_bool(j, "read", !p->unread);
+	for (int s = 0; s <= LOG_CARVED; s++)
+		js_u64(j, log_state_name((enum log_state)s), p->n[s]);
+	if (p->first.known)
+		js_str(j, "first", time_text(p->first.sec, 0, time));
+	if (p->last.known)
+		js_str(j, "last", time_text(p->last.sec, 0, time));
+	js_u64(j, "clock_jumps", p->jumps);
+	js_u64(j, "lost_bytes", p->lost);
+	return j;
 }

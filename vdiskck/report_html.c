@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "recover/symptoms.h"
 #include "vdiskck/core/findings.h"
 #include "vdiskck/core/text.h"
 
@@ -516,6 +517,42 @@ static void boot_put(FILE *f, const struct boot *b)
 	fputs("</tbody></table>\n", f);
 }
 
+/* What the logs say, and how far they go. */
+static void logs_put(FILE *f, const struct timeline *t)
+{
+	char a[TIME_TEXT], b[TIME_TEXT];
+
+	if (!t || !t->events)
+		return;
+	fprintf(f, "<h2>What the logs say</h2>\n<p>%" PRIu64 " events of %" PRIu64 " logs",
+		t->events, t->logs);
+	if (t->first.known)
+		fprintf(f, ", from <span class=\"n\">%s</span> to <span class=\"n\">%s</span>",
+			time_text(t->first.sec, 0, a), time_text(t->last.sec, 0, b));
+	if (t->missing)
+		fprintf(f, "; %" PRIu64 " records are missing", t->missing);
+	fputs(". All of them are in <code>logs/events.jsonl</code>, and for Timesketch in "
+	      "<code>timeline.jsonl</code>.</p>\n",
+	      f);
+	if (!t->n_seen)
+		return;
+	fputs("<h3>Trouble before the end</h3>\n<table class=\"wide\"><thead><tr><th>last time</th>"
+	      "<th>times</th><th>what</th></tr></thead>\n<tbody>\n",
+	      f);
+	for (size_t i = t->n_seen; i-- > 0;) {
+		const struct symptom_seen *s = &t->seen[i];
+
+		fprintf(f,
+			"<tr><td class=\"n\">%s</td><td>%" PRIu64 "</td><td>%s<details><summary>"
+			"the record</summary><code>",
+			s->time.known ? time_text(s->time.sec, 0, a) : "", s->times,
+			symptom_text(s->rule));
+		text_put(f, s->line);
+		fputs("</code></details></td></tr>\n", f);
+	}
+	fputs("</tbody></table>\n", f);
+}
+
 static void instance_put(FILE *f, const struct entry *e, bool values)
 {
 	char size[SIZE_TEXT];
@@ -668,6 +705,7 @@ void report_html(FILE *f, const struct report *r)
 	bad_put(f, r->map);
 	hit_put(f, r);
 	boot_put(f, r->boot);
+	logs_put(f, r->logs);
 	files_put(f, r->files);
 	findings_put(f, r->findings);
 	stack_put(f, r->layers);
