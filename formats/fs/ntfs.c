@@ -87,21 +87,93 @@ static int open_boot(struct layer *l)
 static void set_size(struct layer *l)
 {
 	const struct ntfs *n = l->priv;
-	uint64_t size = n->g.sectors * n->g.sector, have = l->below->size;
+	uint64_t size = n->g.sectors * n->g.sector;
 
 	l->sector = n->g.sector < 512 ? 512 : n->g.sector;
-	l->size = have >= size + n->g.sector ? size + n->g.sector : size;
-	if (have < size)
+	l->size = l->below->size >= size + n->g.sector ? size + n->g.sector : size;
+}
+
+static void report_truncated(struct layer *l)
+{
+	const struct ntfs *n = l->priv;
+	uint64_t have = l->below->size;
+
+	if (have < l->size)
 		finding_fact(l, NTFS_TRUNCATED,
 			     &(struct fact){.in = l->below,
 					    .at = n->boot_at,
 					    .at_len = 512,
 					    .off = have,
-					    .len = size - have,
+					    .len = l->size - have,
 					    .lost = true,
-					    .stored = strf("%" PRIu64 " bytes", size),
+					    .stored = strf("%" PRIu64 " bytes", l->size),
 					    .expected = strf("at most %" PRIu64, have)},
 			     "the volume is larger than what holds it: its end is not there");
+}
+
+static uint64_t stream_size(struct layer *l, uint64_t number, const char *name,
+			    struct ntfs_inode *ino)
+{
+	const struct ntfs_attr *a = NULL;
+	uint64_t size = 0;
+
+	if (!ntfs_inode_load(l, number, ino))
+		a = ntfs_inode_find(ino, NTFS_DATA, name);
+	if (a && !a->doubtful)
+		size = a->size;
+	ntfs_inode_free(ino);
+	return size;
+}
+
+/*
+ * $BadClus:$Bad is as long as the volume, and $Bitmap has a bit for each cluster: where both say
+ * the same, the boot sector is wrong. True: the geometry was changed.
+ */
+static bool correct_size(struct layer *l, struct ntfs_inode *ino)
+{
+	struct ntfs *n = l->priv;
+	uint64_t clusters = stream_size(l, NTFS_BADCLUS, "$Bad", ino) / n->g.cluster;
+	uint64_t bytes = stream_size(l, NTFS_BITMAP_FILE, "", ino);
+
+	if (!clusters || clusters == n->g.clusters ||
+	    clusters > (uint64_t)INT64_MAX / n->g.cluster || bytes < (clusters + 7) / 8 ||
+	    bytes > clusters / 8 + 16)
+		return false;
+	finding_fact(l, NTFS_BOOT_SIZE,
+		     &(struct fact){.in = l->below,
+				    .at = n->boot_at + offsetof(struct ntfs_boot, sectors),
+				    .at_len = sizeof(le64_t),
+				    .stored = strf("%" PRIu64 " sectors", n->g.sectors),
+				    .expected = strf("%" PRIu64 " clusters", clusters)},
+		     "the boot sector states %" PRIu64 " clusters, $BadClus and $Bitmap %" PRIu64,
+		     n->g.clusters, clusters);
+	n->g.clusters = clusters;
+	n->g.sectors = clusters * (n->g.cluster / n->g.sector);
+	return true;
+}
+
+static int open_mft(struct layer *l, struct ntfs_inode *ino)
+{
+	struct ntfs *n = l->priv;
+	int r;
+
+	set_size(l);
+	r = ntfs_mft_open(l);
+	/* A boot sector that leads nowhere is worth less than what the records say. */
+	if (r == -EBADMSG && n->boot != NTFS_BOOT_NONE) {
+		r = rebuild_geometry(l);
+		if (!r) {
+			set_size(l);
+			r = ntfs_mft_open(l);
+		}
+	}
+	if (!r && n->boot != NTFS_BOOT_NONE && correct_size(l, ino)) {
+		set_size(l);
+		r = ntfs_mft_open(l);
+	}
+	if (!r)
+		report_truncated(l);
+	return r;
 }
 
 static int load_upcase(struct layer *l)
@@ -177,10 +249,8 @@ static int ntfs_open(struct layer *l)
 		pthread_mutex_init(&n->lock, NULL);
 	if (!r)
 		r = open_boot(l);
-	if (!r) {
-		set_size(l);
-		r = ntfs_mft_open(l);
-	}
+	if (!r)
+		r = open_mft(l, ino);
 	if (!r)
 		r = load_upcase(l);
 	if (!r) {

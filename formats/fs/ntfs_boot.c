@@ -109,36 +109,47 @@ bool ntfs_boot_search(struct layer *below, struct ntfs_geometry *g, uint64_t *at
 	return found;
 }
 
+/* Do both lead to the same files? */
+static bool agree(const struct ntfs_geometry *a, const struct ntfs_geometry *b)
+{
+	return a->sector == b->sector && a->cluster == b->cluster && a->sectors == b->sectors &&
+	       a->record == b->record && a->mft_lcn == b->mft_lcn && a->mirr_lcn == b->mirr_lcn;
+}
+
 bool ntfs_boot_find(struct layer *below, struct ntfs_geometry *g, enum ntfs_boot_source *from,
 		    uint64_t *at)
 {
-	struct ntfs_geometry first;
+	struct ntfs_geometry first, last;
+	bool have_first = ntfs_boot_first(below, &first);
+	bool good = have_first && ntfs_mft_is_at(below, &first);
+	bool have_last = ntfs_boot_last(below, &last, at);
 
-	*at = 0;
-	*from = NTFS_BOOT_FIRST;
-	if (ntfs_boot_first(below, &first) && ntfs_mft_is_at(below, &first)) {
-		*g = first;
-		return true;
+	/* A copy at the very end of the layer that says that it ends there is hard to doubt. */
+	if (good && have_last && !agree(&first, &last) && ntfs_mft_is_at(below, &last))
+		good = false;
+	if (!good) {
+		*from = NTFS_BOOT_BACKUP;
+		*g = last;
+		if ((have_last || ntfs_boot_search(below, g, at)) && ntfs_mft_is_at(below, g))
+			return true;
 	}
-	*from = NTFS_BOOT_BACKUP;
-	if ((ntfs_boot_last(below, g, at) || ntfs_boot_search(below, g, at)) &&
-	    ntfs_mft_is_at(below, g))
-		return true;
-	/* It makes sense, though no record is where it leads: $MFT may be what is lost. */
+	/* It may make sense though no record is where it leads: $MFT may be what is lost. */
 	*at = 0;
 	*from = NTFS_BOOT_FIRST;
-	return ntfs_boot_first(below, g);
+	*g = first;
+	return have_first;
 }
 
 bool ntfs_mft_is_at(struct layer *below, const struct ntfs_geometry *g)
 {
 	uint64_t lcns[] = {g->mft_lcn, g->mirr_lcn};
-	char magic[4];
+	struct ntfs_record_header h;
 
 	for (int i = 0; i < 2; i++)
 		for (uint64_t k = 0; k < 4; k++)
-			if (read_at(below, lcns[i] * g->cluster + k * g->record, magic, 4) &&
-			    !memcmp(magic, "FILE", 4))
+			if (read_at(below, lcns[i] * g->cluster + k * g->record, &h, sizeof(h)) &&
+			    !memcmp(h.magic, "FILE", 4) &&
+			    le16(h.usa_count) == g->record / NTFS_BLOCK + 1)
 				return true;
 	return false;
 }

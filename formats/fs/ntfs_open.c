@@ -244,6 +244,7 @@ static int load_bitmap(struct layer *l)
 				      want < BITMAP_MAX ? want : BITMAP_MAX, &got, &bad);
 
 	/* What is lost says that every record may be in use. */
+	free(n->mft_bitmap);
 	n->mft_bitmap = malloc(want);
 	if (n->mft_bitmap) {
 		memset(n->mft_bitmap, 0xff, want);

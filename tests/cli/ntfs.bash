@@ -3,7 +3,7 @@
 
 # ntfs_mount IMAGE DIR: skips the test where nothing can be mounted
 ntfs_mount() {
-	[ -c /dev/fuse ] && [ "$(id -u)" = 0 ] || skip "no FUSE here"
+	if [ ! -c /dev/fuse ] || [ "$(id -u)" != 0 ]; then skip "no FUSE here"; fi
 	mkdir -p "$2"
 	timeout 60 ntfs-3g -o compression,streams_interface=windows "$1" "$2" || skip "no FUSE here"
 }

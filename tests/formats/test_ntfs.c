@@ -541,6 +541,30 @@ static void deleted_files_keep_their_path_and_say_what_is_overwritten(void **sta
 	image_free(img);
 }
 
+/* Whatever one byte of the boot sector says, all files are there: the copy, or the records, know. */
+static void no_byte_of_the_boot_sector_is_needed(void **state)
+{
+	struct image *img = fresh();
+
+	(void)state;
+	for (int copy = 0; copy < 2; copy++) {
+		for (size_t at = 3; at < 0x48; at++) {
+			uint8_t was = img->buf[at];
+
+			img->buf[at] = (uint8_t)~was;
+			image_open(img, &ntfs_ops);
+			assert_int_equal(img->err, 0);
+			if (copy && at == 0x28)
+				assert_finding(img, NTFS_BOOT_SIZE, 0x28);
+			if (at % 4 == 0 || (at >= 0x0b && at <= 0x0d) || at == 0x40)
+				assert_files(img, 0);
+			img->buf[at] = was;
+		}
+		damage(img, BACKUP);
+	}
+	image_free(img);
+}
+
 /* No crash, no hang: whatever one byte of the metadata says. */
 static void any_byte_may_be_wrong(void **state)
 {
@@ -596,6 +620,7 @@ int main(void)
 		cmocka_unit_test(a_run_outside_the_volume_is_lost),
 		cmocka_unit_test(what_is_not_in_the_file_is_never_zeros),
 		cmocka_unit_test(deleted_files_keep_their_path_and_say_what_is_overwritten),
+		cmocka_unit_test(no_byte_of_the_boot_sector_is_needed),
 		cmocka_unit_test(any_byte_may_be_wrong),
 		cmocka_unit_test(every_prefix_of_a_volume_opens_or_is_refused),
 	};
