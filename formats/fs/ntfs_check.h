@@ -42,6 +42,13 @@ int ntfs_check_names(struct ntfs_check *k);
 /* ntfs_check_copies.c: what is on the volume twice, and what is the same on all volumes */
 int ntfs_check_copies(struct ntfs_check *k);
 /* ntfs_secure.c */
+/*
+ * ntfs_sds_check() - every security descriptor of a stream $SDS
+ * @bad: told of each one of which not both copies are good; @len: bytes, as far as known
+ */
+int ntfs_sds_check(struct layer *sds,
+		   void (*bad)(void *arg, uint64_t off, uint32_t len, bool first, bool second),
+		   void *arg);
 int ntfs_check_secure(struct ntfs_check *k);
 
 /* ntfs_logfile.c */

@@ -47,22 +47,12 @@ static bool is_good(struct span half, uint64_t off, uint64_t own, uint32_t *len)
 }
 
 struct secure {
-	struct ntfs_check *k;
 	struct layer *sds;
+	void (*bad)(void *arg, uint64_t off, uint32_t len, bool first, bool second);
+	void *arg;
 	uint64_t base; /* of the pair of halves in the stream */
 	bool copied;   /* the second half is there */
 };
-
-static void report(struct secure *s, uint64_t off, uint32_t len, bool first, bool second)
-{
-	uint64_t at = s->base + off + (first ? HALF : 0);
-	struct extent run;
-	uint64_t vol = !layer_map(s->sds, at, &run) && run.kind == EXTENT_DATA ? run.at : 0;
-
-	finding(s->k->l, first || second ? NTFS_SECURE_COPY : NTFS_SECURE_LOST, vol, len,
-		"$Secure:$SDS at 0x%" PRIx64 ": the hash or the head of a descriptor is wrong%s",
-		at, first || second ? "" : ", in its copy, too");
-}
 
 /* The next entry that either half has, from @off on: they begin at multiples of 16. */
 static uint64_t resume(struct span a, struct span b, uint64_t base, uint64_t off)
@@ -88,7 +78,11 @@ static void check_halves(struct secure *s, struct span a, struct span b)
 		if (!le32(ea->length) && !le32(ea->hash) && (!eb || !le32(eb->length)))
 			break;
 		if (!ga || (s->copied && !gb))
-			report(s, off, ga ? la : gb ? lb : sizeof(*ea), ga, gb);
+			s->bad(s->arg, s->base + off + (ga ? HALF : 0),
+			       ga   ? la
+			       : gb ? lb
+				    : sizeof(*ea),
+			       ga, gb);
 		if (ga || gb)
 			off = (off + (ga ? la : lb) + 15) & ~15ull;
 		else
@@ -111,20 +105,46 @@ static int check_pair(struct secure *s, uint8_t *buf)
 	return r;
 }
 
+int ntfs_sds_check(struct layer *sds,
+		   void (*bad)(void *arg, uint64_t off, uint32_t len, bool first, bool second),
+		   void *arg)
+{
+	struct secure s = {.sds = sds, .bad = bad, .arg = arg};
+	uint8_t *buf = malloc(2 * HALF);
+	int r = buf ? 0 : -ENOMEM;
+
+	for (; !r && s.base < sds->size && s.base < SDS_MAX; s.base += 2 * HALF)
+		r = check_pair(&s, buf);
+	free(buf);
+	return r;
+}
+
+struct reporter {
+	struct layer *l, *sds;
+};
+
+static void report(void *arg, uint64_t off, uint32_t len, bool first, bool second)
+{
+	const struct reporter *to = arg;
+	struct extent run;
+	uint64_t at = !layer_map(to->sds, off, &run) && run.kind == EXTENT_DATA ? run.at : 0;
+
+	finding(to->l, first || second ? NTFS_SECURE_COPY : NTFS_SECURE_LOST, at, len,
+		"$Secure:$SDS at 0x%" PRIx64 ": the hash or the head of a descriptor is wrong%s",
+		off, first || second ? "" : ", in its copy, too");
+}
+
 int ntfs_check_secure(struct ntfs_check *k)
 {
-	struct secure s = {.k = k};
-	uint8_t *buf = malloc(2 * HALF);
-	int r = buf ? ntfs_inode_load(k->l, NTFS_SECURE, k->ino) : -ENOMEM;
+	struct reporter to = {.l = k->l};
+	int r = ntfs_inode_load(k->l, NTFS_SECURE, k->ino);
 	const struct ntfs_attr *a = r ? NULL : ntfs_inode_find(k->ino, NTFS_DATA, "$SDS");
 
 	if (a)
-		r = ntfs_stream_open(k->l, k->ino, NTFS_DATA, a->name, "/$Secure:$SDS", &s.sds);
-	for (; !r && s.sds && s.base < s.sds->size && s.base < SDS_MAX; s.base += 2 * HALF)
-		r = check_pair(&s, buf);
-	if (buf)
-		ntfs_inode_free(k->ino);
-	layer_free(s.sds);
-	free(buf);
+		r = ntfs_stream_open(k->l, k->ino, NTFS_DATA, a->name, "/$Secure:$SDS", &to.sds);
+	if (!r && to.sds)
+		r = ntfs_sds_check(to.sds, report, &to);
+	layer_free(to.sds);
+	ntfs_inode_free(k->ino);
 	return r == -EBADMSG || r == -ENOENT ? 0 : r;
 }

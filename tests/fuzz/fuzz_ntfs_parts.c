@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "formats/fs/lznt1.h"
+#include "formats/fs/ntfs_check.h"
 #include "formats/fs/ntfs_packed.h"
 #include "tests/fuzz/harness.h"
 #include "tests/lib/image.h"
@@ -105,20 +106,46 @@ static void units(struct layer *source, const uint8_t *data, size_t size)
 		whole(file);
 }
 
+static void bad_page(void *arg, uint64_t off, uint32_t len, const char *why)
+{
+	const struct layer *file = arg;
+
+	(void)len;
+	must(why && off <= file->size + 4096);
+}
+
+static void broken(void *arg, uint64_t off, const char *why)
+{
+	const struct layer *file = arg;
+
+	must(why && off < file->size);
+}
+
+static void secure_bad(void *arg, uint64_t off, uint32_t len, bool first, bool second)
+{
+	const struct layer *file = arg;
+
+	(void)len;
+	must(off < file->size && !(first && second));
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct session s;
-	struct layer *source;
+	struct layer *source, *part = NULL;
+	struct ntfs_log log;
+	uint64_t records;
 
 	if (!size)
 		return 0;
 	session_init(&s);
 	source = memory_source(&s, "fuzz", data, size);
-	switch (data[0] % 3) {
+	switch (data[0] % 6) {
 	case 0: lznt1(data + 1, size - 1); break;
 	case 1: wof(source, data + 1, size - 1); break;
 	case 2: units(source, data + 1, size - 1); break;
 	}
+	layer_free(part);
 	layer_free(source);
 	session_fini(&s);
 	return 0;
