@@ -266,7 +266,20 @@ static int claim_structure_hit(struct owning *o, const struct fs_entry *e)
 	return claim_structure(&o->c, o->hit->off, o->hit->len, o->name, e);
 }
 
-/* Data of a file: what lies behind its end is free. */
+/* Bytes of the stream of o->attr that are on disk: what is behind them was never written. */
+static uint64_t written(const struct owning *o)
+{
+	for (size_t i = 0; i < o->ino->n_attrs; i++) {
+		const struct ntfs_attr *a = &o->ino->attrs[i].a;
+
+		if (a->type == NTFS_DATA && !a->lowest_vcn && a->name.len == o->attr->name.len &&
+		    (!a->name.len || !memcmp(a->name.p, o->attr->name.p, a->name.len)))
+			return a->initialized < a->size ? a->initialized : a->size;
+	}
+	return UINT64_MAX; /* the first piece is lost, and with it the sizes */
+}
+
+/* Data of a file: what lies behind its end, or was never written, is free. */
 static int claim_data(struct owning *o, const struct fs_entry *e)
 {
 	const struct hit *h = o->hit;
@@ -276,7 +289,7 @@ static int claim_data(struct owning *o, const struct fs_entry *e)
 			       .file = e,
 			       .file_off = h->stream_off,
 			       .packed = h->packed};
-	uint64_t data = h->len, size = e ? e->size : 0;
+	uint64_t data = h->len, size = written(o);
 	int r = 0;
 
 	if (!e || is_structure(e))

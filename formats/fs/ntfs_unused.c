@@ -17,7 +17,10 @@ static int claim_all(void *arg, struct ntfs_record *r, void *out)
 	return ntfs_claimed_record(&((struct unused *)arg)->c, r);
 }
 
-/* From @size on, what this piece of a $DATA has is slack. Packed units have none that is known. */
+/*
+ * From @size on, what this piece of a $DATA has is slack: behind the end, or never written. Packed
+ * units have none that is known.
+ */
 static int slack_of(struct unused *u, const struct ntfs_attr *a, uint64_t size)
 {
 	struct fs_runs runs = {0};
@@ -58,7 +61,8 @@ static int deliver(void *arg, struct ntfs_record *r, size_t count, void *out)
 		while (!err && ntfs_attr_next(u->c.n, &r[i], &pos, &a))
 			if (a.type == NTFS_DATA && !a.resident && !a.lowest_vcn &&
 			    !(a.flags & NTFS_COMPRESSED))
-				err = slack_of(u, &a, a.size);
+				err = slack_of(u, &a,
+					       a.initialized < a.size ? a.initialized : a.size);
 	}
 	return err;
 }
