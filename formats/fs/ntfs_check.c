@@ -13,6 +13,7 @@
 
 #include "vdiskck/core/session.h"
 #include "vdiskck/core/sum.h"
+#include "vdiskck/core/text.h"
 
 uint64_t ntfs_check_at(const struct ntfs_check *k, uint64_t number, uint32_t off)
 {
@@ -24,8 +25,10 @@ uint64_t ntfs_check_at(const struct ntfs_check *k, uint64_t number, uint32_t off
 static int take_path(void *arg, const struct fs_entry *e)
 {
 	struct ntfs_check *k = arg;
+	char text[NTFS_CHECK_NAME];
 
-	snprintf(k->path, NTFS_PATH_MAX, "%s", e->path);
+	name_escape(e->path, strlen(e->path), text, sizeof(text));
+	snprintf(k->path, NTFS_PATH_MAX, "\"%s\"", text);
 	return 1;
 }
 
@@ -38,7 +41,7 @@ const char *ntfs_check_path(struct ntfs_check *k, uint64_t number)
 		x.fn = take_path;
 		x.arg = k;
 		if (number == NTFS_ROOT)
-			strcpy(k->path, "/");
+			strcpy(k->path, "\"/\"");
 		else if (!ntfs_inode_load(k->l, number, k->ino))
 			ntfs_entries_of(&x, k->ino);
 		if (number != NTFS_ROOT)

@@ -6,6 +6,8 @@
 #include "formats/fs/ntfs.h"
 #include "formats/fs/ntfs_claimed.h"
 
+enum { NTFS_CHECK_NAME = 300 /* bytes of a name in a message; longer ones are cut */ };
+
 struct ntfs_check {
 	struct layer *l;
 	struct ntfs *n;
@@ -25,7 +27,7 @@ struct ntfs_check {
 
 /* ntfs_check_at() - a byte of a record in the volume, for a finding; 0 when it lies nowhere */
 uint64_t ntfs_check_at(const struct ntfs_check *k, uint64_t number, uint32_t off);
-/* ntfs_check_path() - the path of a file, or "record N"; good until the next call */
+/* ntfs_check_path() - the path of a file in quotes, or record N; good until the next call */
 const char *ntfs_check_path(struct ntfs_check *k, uint64_t number);
 /* ntfs_check_name() - what one name of a file counts in k->names; @child: its reference */
 uint64_t ntfs_check_name(uint64_t child, const struct ntfs_file_name *f);

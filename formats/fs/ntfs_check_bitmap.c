@@ -8,6 +8,7 @@
 
 #include "formats/fs/ntfs_check.h"
 #include "vdiskck/core/session.h"
+#include "vdiskck/core/text.h"
 
 enum { NAMED_MAX = 4096, OWNERS_MAX = 4 * NAMED_MAX, REPORTED_MAX = 64 };
 
@@ -24,18 +25,22 @@ struct naming {
 
 static int note_owner(void *arg, const struct fs_owner *o)
 {
+	char name[NTFS_CHECK_NAME];
 	struct naming *m = arg;
 	struct owner_text *t;
+	const char *text;
 	int len;
 
 	if (m->n == OWNERS_MAX || (o->kind != OWNER_FILE && o->kind != OWNER_STRUCTURE))
 		return 0;
 	t = &m->v[m->n];
 	*t = (struct owner_text){.off = o->off, .len = o->len};
+	text = o->kind == OWNER_FILE ? o->file->path : o->structure;
+	name_escape(text, strlen(text), name, sizeof(name));
 	if (o->kind == OWNER_FILE)
-		len = asprintf(&t->text, "%s at %" PRIu64, o->file->path, o->file_off);
+		len = asprintf(&t->text, "\"%s\" at %" PRIu64, name, o->file_off);
 	else
-		len = asprintf(&t->text, "%s", o->structure);
+		len = asprintf(&t->text, "\"%s\"", name);
 	if (len < 0)
 		return -ENOMEM;
 	m->n++;
@@ -73,7 +78,7 @@ static int name_owners(struct ntfs_check *k, struct ranges *r, struct naming *m)
 static void report_twice(struct ntfs_check *k, const struct naming *m)
 {
 	uint32_t cluster = k->n->g.cluster;
-	char text[512];
+	char text[4 * NTFS_CHECK_NAME];
 
 	for (size_t i = 0; i < k->c.twice.n; i++) {
 		const struct range *w = &k->c.twice.v[i];
@@ -93,7 +98,7 @@ static void report_twice(struct ntfs_check *k, const struct naming *m)
 static void report_free(struct ntfs_check *k, const struct ranges *used, const struct naming *m)
 {
 	uint32_t cluster = k->n->g.cluster;
-	char text[512];
+	char text[4 * NTFS_CHECK_NAME];
 
 	/* A bitmap that is garbage: one fact, not thousands. */
 	if (used->n > REPORTED_MAX) {

@@ -12,6 +12,7 @@
 
 #include "formats/fs/ntfs_check.h"
 #include "vdiskck/core/session.h"
+#include "vdiskck/core/text.h"
 
 enum {
 	BLOCK_MAX = 65536,
@@ -47,10 +48,10 @@ struct walk {
 
 static void title(struct walk *w, char *out, size_t cap)
 {
-	char name[NTFS_NAME_MAX];
+	char name[NTFS_NAME_MAX], text[NTFS_CHECK_NAME];
 
-	ntfs_name_put(w->name, name, sizeof(name));
-	snprintf(out, cap, "index %s of record %" PRIu64, name, w->dir->number);
+	name_escape(name, ntfs_name_put(w->name, name, sizeof(name)), text, sizeof(text));
+	snprintf(out, cap, "index %s of record %" PRIu64, text, w->dir->number);
 }
 
 static void bad_block(struct walk *w, uint64_t at, uint64_t len, const char *why)

@@ -151,7 +151,7 @@ static void report(struct strays *s, size_t from, size_t to)
 {
 	struct ntfs_check *k = s->k;
 	bool dangling = s->v[from].dangling;
-	char first[512];
+	char first[NTFS_CHECK_NAME + 16];
 
 	if (dangling)
 		snprintf(first, sizeof(first), "record %" PRIu64, s->v[from].child);

@@ -242,7 +242,8 @@ static void a_used_cluster_that_is_called_free(void **state)
 	(void)state;
 	flip(img, bitmap_byte(img, b5), (uint8_t)(1u << (b5 / CLUSTER % 8)));
 	expect(img, NTFS_BITMAP_FREE, b5);
-	assert_non_null(strstr(image_first(img, NTFS_BITMAP_FREE)->message, "/big/b5.bin at 8192"));
+	assert_non_null(
+		strstr(image_first(img, NTFS_BITMAP_FREE)->message, "\"/big/b5.bin\" at 8192"));
 	assert_int_equal(img->n_seen, 1);
 	image_free(img);
 }

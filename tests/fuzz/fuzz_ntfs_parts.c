@@ -144,6 +144,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	case 0: lznt1(data + 1, size - 1); break;
 	case 1: wof(source, data + 1, size - 1); break;
 	case 2: units(source, data + 1, size - 1); break;
+	case 3:
+		part = memory_source(&s, "log", data + 1, size - 1);
+		must(!ntfs_log_read(part, true, bad_page, part, &log));
+		break;
+	case 4:
+		part = memory_source(&s, "usn", data + 1, size - 1);
+		must(!ntfs_usn_check(part, broken, part, &records));
+		break;
+	case 5:
+		part = memory_source(&s, "sds", data + 1, size - 1);
+		must(!ntfs_sds_check(part, secure_bad, part));
+		break;
 	}
 	layer_free(part);
 	layer_free(source);
