@@ -26,7 +26,7 @@ static const struct {
 	{"-t ext4", "unlink deep", EXT4_DIR_LOST, false},
 	{"-t ext4", "ssv free_blocks_count 1", EXT4_FREE_COUNT, true},
 	{"-t ext4", "ssv state 3", EXT4_ERRORS_RECORDED, true},
-	{"-t ext4", "ssv last_orphan 12345", EXT4_ORPHAN_LIST, false},
+	{"-t ext4", "ssv last_orphan 12345", EXT4_ORPHAN_LIST, true},
 	{"-t ext4", "set_bg 0 free_blocks_count 7\nset_bg 0 checksum calc", EXT4_GROUP_COUNT,
 	 false},
 	{"-t ext4", "set_bg 0 checksum 7", EXT4_GROUP_SUM, true},
