@@ -353,7 +353,7 @@ static int check_inode(void *arg, const struct ext4_inode *i)
 
 int ck_inodes(struct ck *c)
 {
-	int r = ext4_table_scan(c->fs, false, check_inode, c);
+	int r = ext4_table_scan(c->fs, EXT4_SCAN_USED, check_inode, c);
 
 	/* Reserved ones are in use, also in a table that says it was never used. */
 	for (uint32_t ino = 1; !r && ino < c->fs->first_ino && ino <= c->fs->inodes; ino++)
@@ -406,5 +406,5 @@ int ck_shared(struct ck *c)
 	if (!c->dups || EXT4_HAS(c->fs, ro, EXT4_R_SHARED_BLOCKS))
 		return 0;
 	c->budget = c->fs->blocks * 2;
-	return ext4_table_scan(c->fs, false, shared_of, c);
+	return ext4_table_scan(c->fs, EXT4_SCAN_DIRS, shared_of, c);
 }

@@ -100,6 +100,9 @@ struct ext4_group {
 	bool fresh; /* counts and flags can be believed */
 };
 
+/* Was the checksum compared already? */
+enum ext4_sum { EXT4_SUM_UNKNOWN, EXT4_SUM_OK, EXT4_SUM_BAD };
+
 /* An inode, decoded. */
 struct ext4_inode {
 	uint32_t ino;
@@ -113,6 +116,7 @@ struct ext4_inode {
 	uint32_t extra;	      /* i_extra_isize, bounded to the inode */
 	const uint8_t *block; /* i_block, 60 bytes */
 	bool lost;	      /* it could not be read */
+	uint8_t sum;	      /* enum ext4_sum */
 };
 
 #define EXT4_HAS(fs, set, bit) (((fs)->set & (bit)) != 0)
@@ -190,9 +194,16 @@ bool ext4_symlink_fast(const struct ext4 *fs, const struct ext4_inode *i);
 bool ext4_inode_has_map(const struct ext4 *fs, const struct ext4_inode *i);
 /* ext4_entry_fill() - everything of @e that the inode says. @target: EXT4_PATH bytes */
 void ext4_entry_fill(struct ext4 *fs, const struct ext4_inode *i, struct fs_entry *e, char *target);
+
+/* ext4_scan.c */
+enum ext4_scan {
+	EXT4_SCAN_USED, /* all that may be in use */
+	EXT4_SCAN_DIRS, /* the same, and nobody asks for checksums */
+	EXT4_SCAN_ALL,	/* what was never used, too */
+};
 /* ext4_table_scan() - every inode of the tables, in order, until @fn returns non-zero */
-int ext4_table_scan(struct ext4 *fs, bool all, int (*fn)(void *arg, const struct ext4_inode *i),
-		    void *arg);
+int ext4_table_scan(struct ext4 *fs, enum ext4_scan what,
+		    int (*fn)(void *arg, const struct ext4_inode *i), void *arg);
 
 /* ext4_xattr.c */
 struct ext4_xattr {

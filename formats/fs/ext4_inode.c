@@ -91,6 +91,8 @@ uint32_t ext4_inode_stored_sum(const struct ext4_inode *i)
 
 bool ext4_inode_sum_ok(const struct ext4 *fs, const struct ext4_inode *i)
 {
+	if (i->sum != EXT4_SUM_UNKNOWN)
+		return i->sum == EXT4_SUM_OK;
 	return !fs->sums || ext4_inode_stored_sum(i) == ext4_inode_sum(fs, i) ||
 	       all_zero(i->raw, i->raw_len);
 }
@@ -276,66 +278,4 @@ void ext4_entry_fill(struct ext4 *fs, const struct ext4_inode *i, struct fs_entr
 		e->target = target;
 	if (e->kind == FS_SPECIAL)
 		e->size = e->stored = 0;
-}
-
-struct scan {
-	struct ext4 *fs;
-	uint8_t *buf;
-	int (*fn)(void *arg, const struct ext4_inode *i);
-	void *arg;
-};
-
-/* The inodes [from, to) of the table of group @g. */
-static int scan_piece(struct scan *s, const struct ext4_group *gr, uint32_t g, uint32_t from,
-		      uint32_t to)
-{
-	struct ext4 *fs = s->fs;
-	uint64_t block = gr->inode_table + (((uint64_t)from * fs->inode_size) >> fs->block_bits);
-	uint64_t n =
-		((uint64_t)(to - from) * fs->inode_size + fs->block_size - 1) >> fs->block_bits;
-	struct ranges bad = {0};
-	int r;
-
-	if (!ext4_block_ok(fs, block) || n > fs->blocks - block)
-		return 0;
-	r = ext4_read(fs, block, n, s->buf, &bad);
-	for (uint32_t k = from; !r && k < to; k++) {
-		uint64_t off = (uint64_t)(k - from) * fs->inode_size;
-		uint64_t in = off >> fs->block_bits;
-		struct ext4_inode i;
-
-		ext4_inode_decode(
-			fs, g * fs->inodes_per_group + k + 1, s->buf + off,
-			(fs->j.n_newer ? ext4_at(fs, block + in) : (block + in) << fs->block_bits) +
-				(off & (fs->block_size - 1)),
-			&i);
-		i.lost = bad.n &&
-			 ranges_overlap(&bad, (block << fs->block_bits) + off, fs->inode_size);
-		r = s->fn(s->arg, &i);
-	}
-	ranges_free(&bad);
-	return r;
-}
-
-int ext4_table_scan(struct ext4 *fs, bool all, int (*fn)(void *arg, const struct ext4_inode *i),
-		    void *arg)
-{
-	uint32_t per = EXT4_PIECE / fs->inode_size;
-	struct scan s = {fs, malloc(EXT4_PIECE), fn, arg};
-	int r = s.buf ? 0 : -ENOMEM;
-
-	for (uint32_t g = 0; !r && g < fs->groups; g++) {
-		struct ext4_group gr = ext4_group(fs, g);
-		uint32_t n = all ? fs->inodes_per_group : ext4_inodes_used(fs, &gr);
-
-		if (!ext4_table_ok(fs, &gr))
-			continue;
-
-		if (session_stopped(fs->l->s))
-			r = -EINTR;
-		for (uint32_t k = 0; !r && k < n; k += per)
-			r = scan_piece(&s, &gr, g, k, n - k < per ? n : k + per);
-	}
-	free(s.buf);
-	return r;
 }

@@ -221,7 +221,7 @@ int ext4_owners(struct layer *l, const struct ranges *r,
 	int err = a.target ? tell_areas(&a) : -ENOMEM;
 
 	if (!err)
-		err = ext4_table_scan(fs, true, one_inode, &a);
+		err = ext4_table_scan(fs, EXT4_SCAN_ALL, one_inode, &a);
 	if (!err)
 		err = tell_rest(&a);
 	if (a.has_tree)
@@ -327,7 +327,7 @@ int ext4_unused(struct layer *l, int (*fn)(void *arg, uint64_t off, uint64_t len
 	for (size_t k = 0; k < fs->n_areas && !r; k++)
 		mark(&u, fs->area[k].block, fs->area[k].n);
 	if (!r)
-		r = ext4_table_scan(fs, false, mark_inode, &u);
+		r = ext4_table_scan(fs, EXT4_SCAN_DIRS, mark_inode, &u);
 	if (!r)
 		r = pass_runs(&u);
 	free(u.used);

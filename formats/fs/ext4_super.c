@@ -223,9 +223,10 @@ static void derive(struct ext4 *fs)
 			   : sum_crc32c(~0u, sb->uuid, sizeof(sb->uuid));
 }
 
-static void report_copy(struct ext4 *fs, const char *what, const char *stored, const char *expected)
+static void report_copy(struct ext4 *fs, enum finding_id id, const char *what, const char *stored,
+			const char *expected)
 {
-	finding_fact(fs->l, EXT4_SUPER_COPY,
+	finding_fact(fs->l, id,
 		     &(struct fact){.at = EXT4_SUPER_AT,
 				    .at_len = EXT4_SUPER_LEN,
 				    .stored = stored,
@@ -292,14 +293,13 @@ int ext4_super_load(struct ext4 *fs)
 	}
 	derive(fs);
 	if (fs->sb_copy && can_be)
-		report_copy(fs, "has a wrong checksum", sum_text(&first, true),
+		report_copy(fs, EXT4_SUPER_COPY, "has a wrong checksum", sum_text(&first, true),
 			    sum_text(&first, false));
+	else if (fs->sb_copy && read && le16(first.magic) == EXT4_MAGIC)
+		report_copy(fs, EXT4_SUPER_COPY, "can't be true", NULL, NULL);
 	else if (fs->sb_copy)
-		report_copy(fs,
-			    !read			      ? "can't be read"
-			    : le16(first.magic) != EXT4_MAGIC ? "is not there"
-							      : "can't be true",
-			    NULL, NULL);
+		report_copy(fs, EXT4_SUPER_LOST, read ? "is not there" : "can't be read", NULL,
+			    NULL);
 	if (fs->sb_sum_bad)
 		report_sum(fs);
 	if (!EXT4_HAS(fs, incompat, EXT4_I_JOURNAL_DEV))

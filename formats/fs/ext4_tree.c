@@ -245,7 +245,7 @@ int ext4_tree_build(struct ext4 *fs, bool deleted, struct ext4_tree *t)
 	*t = (struct ext4_tree){.fs = fs};
 	t->path = malloc(EXT4_PATH);
 	t->last = malloc(EXT4_PATH);
-	r = t->path && t->last ? ext4_table_scan(fs, false, find_dir, &b) : -ENOMEM;
+	r = t->path && t->last ? ext4_table_scan(fs, EXT4_SCAN_DIRS, find_dir, &b) : -ENOMEM;
 	if (!r)
 		r = ext4_dir_blocks(fs, b.runs, b.n, parse_block, &b);
 	if (!r && deleted)

@@ -189,7 +189,7 @@ static int walk_all(struct ext4 *fs, const struct fs_query *q, const char *below
 	a.below_len = below ? strlen(below) : 0;
 	a.target = malloc(EXT4_PATH);
 	a.raw = malloc(fs->inode_size);
-	r = a.target && a.raw ? ext4_table_scan(fs, false, one_inode, &a) : -ENOMEM;
+	r = a.target && a.raw ? ext4_table_scan(fs, EXT4_SCAN_USED, one_inode, &a) : -ENOMEM;
 	if (!r)
 		r = skip_to(&a, UINT32_MAX);
 	free(a.target);

@@ -40,7 +40,7 @@ volume() { # IMAGE OPTIONS...
 	run_vdiskck cat v.img /numbers
 	[ "$output" = "$(seq 1 20000)" ]
 	run_vdiskck check --json v.img
-	expect_json 'any(.id == "ext4-super-copy")'
+	expect_json 'any(.id == "ext4-super-lost")'
 	expect_json 'any(.id == "ext4-groups-copy")'
 }
 

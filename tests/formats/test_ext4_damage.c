@@ -87,7 +87,7 @@ static void the_superblock_is_lost(void **state)
 		wipe(img, 1024, 1024);
 		image_check(img, &ext4_ops);
 		assert_int_equal(img->err, 0);
-		assert_finding(img, EXT4_SUPER_COPY, 1024);
+		assert_finding(img, EXT4_SUPER_LOST, 1024);
 		ext4_compare(img, 0);
 		/* Discovery finds it, too: by the copy. */
 		image_discover(img);
