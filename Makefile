@@ -28,7 +28,8 @@ B        = build
 endif
 
 # Programs for `make fuzz`: one for each of these drivers, and one for each tests/fuzz/fuzz_*.c.
-FUZZ_DRIVERS = ext4 fat exfat ntfs regf journal vhd qcow2 raw foreign_vmdk gpt mbr scan bitlocker luks1 luks2 integrity verity
+FUZZ_DRIVERS = ext4 fat exfat lvm2 md ntfs regf journal vhd qcow2 raw foreign_vmdk gpt mbr scan bitlocker luks1 \
+	   luks2 integrity verity
 FUZZ_SECONDS = 60
 FUZZ_CC  = clang
 FUZZ_B   = build/fuzz

@@ -32,10 +32,7 @@ const struct layer_ops *const cipher_drivers[] = {
 };
 
 const struct layer_ops *const map_drivers[] = {
-	&gpt_ops,
-	&mbr_ops,
-	&scan_ops,
-	NULL,
+	&gpt_ops, &mbr_ops, &lvm2_ops, &md_ops, &scan_ops, NULL,
 };
 
 const struct layer_ops *const filesystem_drivers[] = {

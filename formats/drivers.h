@@ -26,7 +26,7 @@ extern const struct layer_ops regf_ops;
 extern const struct layer_ops fat_ops, exfat_ops;
 extern const struct layer_ops journal_ops;
 extern const struct layer_ops ntfs_ops;
-extern const struct layer_ops mbr_ops, gpt_ops, scan_ops;
+extern const struct layer_ops mbr_ops, gpt_ops, scan_ops, lvm2_ops, md_ops;
 extern const struct layer_ops ext4_ops;
 extern const struct layer_ops evtx_ops, evt_ops;
 

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "formats/container/alias.h"
 #include "formats/drivers.h"
 #include "vdiskck/core/session.h"
 #include "vdiskck/core/source.h"
@@ -31,11 +32,14 @@ static const struct layer_ops *best(struct layer *source)
 }
 
 /* The layer that has @child as its parent is not known to @child: walk by what names it. */
-static bool in_chain(const struct layer *child, const struct layer *source)
+static bool in_chain(const struct layer *child, struct layer *source)
 {
-	for (const struct layer *l = child; l; l = l->chain_child)
-		if (source_same(layer_source((struct layer *)(uintptr_t)l), source))
+	for (const struct layer *l = child; l; l = l->chain_child) {
+		struct layer *own = layer_source((struct layer *)(uintptr_t)l);
+
+		if (source_same(own, source) || alias_of(l->below) == alias_of(source))
 			return true;
+	}
 	return false;
 }
 

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "formats/container/alias.h"
 #include "formats/container/chain.h"
 #include "formats/container/vhd.h"
 #include "formats/drivers.h"
@@ -182,6 +183,25 @@ static int hunt_names(struct hunt *h)
 	return r;
 }
 
+/* XenServer: the volumes of a storage repository, VHD-UUID each, are one another's parents. */
+static int hunt_siblings(struct hunt *h)
+{
+	struct layer *mine = alias_of(h->child->below);
+
+	if (mine->ops->kind != LAYER_VOLUME || !mine->below)
+		return 0;
+	for (struct layer *c = mine->below->child; c && !h->found; c = c->next) {
+		if (c == mine || c->ops->kind != LAYER_VOLUME || !fits(h, c))
+			continue;
+		h->found = alias_new(c);
+		if (!h->found)
+			return -ENOMEM;
+	}
+	if (h->found)
+		strcpy(((struct vhd *)h->child->priv)->parent_from, "volume");
+	return 0;
+}
+
 static int hunt_uuid(struct hunt *h)
 {
 	struct vhd *v = h->child->priv;
@@ -189,6 +209,9 @@ static int hunt_uuid(struct hunt *h)
 
 	if (h->found || h->any)
 		return 0;
+	r = hunt_siblings(h);
+	if (r || h->found)
+		return r;
 	r = source_each_beside(layer_source(h->child), try_uuid, h);
 	if (r < 0 && r != -ENOENT)
 		return r == -ENOMEM || r == -EINTR ? r : 0;
