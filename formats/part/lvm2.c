@@ -61,6 +61,16 @@ static bool wanted(void *arg, struct layer *candidate)
 	return true;
 }
 
+static bool complete(void *arg)
+{
+	const struct lvm *g = arg;
+
+	for (unsigned i = 0; i < g->n_pvs; i++)
+		if (!g->pv[i].on)
+			return false;
+	return true;
+}
+
 /* Is there a partition before this one that has a volume of the same group? It presents them. */
 static bool shown_elsewhere(struct layer *l, const struct lvm *g)
 {
@@ -234,7 +244,7 @@ static int lvm2_open(struct layer *l)
 	mine = pv_with(g, g->label.id);
 	if (mine)
 		mine->on = l->below;
-	r = members_find(l, wanted, g, &g->members);
+	r = members_find(l, wanted, complete, g, &g->members);
 	if (r)
 		return r;
 	g->elsewhere = shown_elsewhere(l, g);

@@ -19,7 +19,9 @@ enum {
 	LVM_TEXT_MAX = 16 << 20, /* of metadata; usual areas have 1 MiB */
 	LVM_DEPTH = 16,		 /* volumes on volumes */
 	LVM_STRIPES = 128,
-	LVM_LVS_MAX = 65536,
+	LVM_LVS_MAX = 8192,
+	LVM_MIRROR_DEPTH = 6, /* a mirror counts as so many: each leg may be one again */
+	LVM_LEGS = 10,	      /* of a mirror */
 };
 
 /* --- metadata text (lvm2_text.c) --- */

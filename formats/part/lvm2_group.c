@@ -78,6 +78,15 @@ static int build_pvs(struct lvm *g, const struct lvm_node *vg)
 	return 0;
 }
 
+/* Room for the most that there can be was taken: a text may have many segments. */
+static void shrink(struct lvm_segment *s)
+{
+	struct lvm_column *less = realloc(s->column, (s->n + 1) * sizeof(*less));
+
+	if (less)
+		s->column = less;
+}
+
 /* "stripes" and "mirrors": name and first extent by turns; "raids": metadata and data volumes. */
 static int build_columns(struct lvm *g, struct lvm_segment *s, const struct lvm_node *list,
 			 bool raid)
@@ -102,6 +111,7 @@ static int build_columns(struct lvm *g, struct lvm_segment *s, const struct lvm_
 		s->n++;
 		n = second;
 	}
+	shrink(s);
 	return 0;
 }
 
@@ -116,6 +126,7 @@ static int build_names(struct lvm *g, struct lvm_segment *s, const struct lvm_no
 		return -ENOMEM;
 	for (; n && s->n < LVM_STRIPES && n->kind == LVM_STRING; n = lvm_next(&g->text, n))
 		s->column[s->n++].lv = lv_named(g, n->text);
+	shrink(s);
 	return 0;
 }
 

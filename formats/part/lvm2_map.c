@@ -77,10 +77,10 @@ static int map_mirror(struct lvm *g, const struct lvm_segment *s, uint64_t off, 
 	int r = 0;
 
 	lost(&best, LVM2_SEGMENT_BAD);
-	for (unsigned i = 0; i < s->n && !r && best.kind == EXTENT_LOST; i++) {
+	for (unsigned i = 0; i < s->n && i < LVM_LEGS && !r && best.kind == EXTENT_LOST; i++) {
 		struct extent leg = *run;
 
-		r = map_column(g, &s->column[i], off, &leg, depth);
+		r = map_column(g, &s->column[i], off, &leg, depth + LVM_MIRROR_DEPTH);
 		if (!i || leg.kind != EXTENT_LOST || leg.len < best.len)
 			best = leg;
 	}

@@ -52,6 +52,16 @@ static bool wanted(void *arg, struct layer *candidate)
 	return true;
 }
 
+static bool all_there(void *arg)
+{
+	const struct md *a = arg;
+
+	for (uint32_t i = 0; i < a->disks; i++)
+		if (!a->member[i].on)
+			return false;
+	return true;
+}
+
 static bool shown_elsewhere(struct layer *l, const struct md *a)
 {
 	const struct layer *mine = l->below;
@@ -334,7 +344,7 @@ static int md_open(struct layer *l)
 		return -ENOMEM;
 	if (a->s.role < a->disks)
 		a->member[a->s.role] = (struct md_member){.on = l->below, .s = a->s};
-	r = members_find(l, wanted, a, &a->others);
+	r = members_find(l, wanted, all_there, a, &a->others);
 	if (r)
 		return r;
 	judge_members(a);

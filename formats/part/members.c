@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "formats/drivers.h"
+#include "vdiskck/core/session.h"
 #include "vdiskck/core/source.h"
 
 enum {
@@ -70,28 +71,47 @@ static int look_at_image(void *arg, struct layer *source)
 	for (size_t i = 0; i < s->m->n; i++)
 		if (source_same(source, s->m->source[i]))
 			return 0;
+	source->s = s->m->quiet;
 	disk = open_on(source, container_drivers);
 	return look_in(s, disk ? disk : source) ? (s->m->source[s->m->n++] = source, 1) : 0;
 }
 
-int members_find(struct layer *l, bool (*wanted)(void *arg, struct layer *candidate), void *arg,
-		 struct members *m)
+/* The same keys and options, and nobody who is told. */
+static int start_quiet(struct layer *l, struct members *m)
+{
+	m->source = calloc(IMAGES_MAX, sizeof(*m->source));
+	m->quiet = malloc(sizeof(*m->quiet));
+	if (!m->source || !m->quiet) {
+		free(m->quiet);
+		m->quiet = NULL;
+		return -ENOMEM;
+	}
+	session_init(m->quiet);
+	m->quiet->opt = l->s->opt;
+	m->quiet->keys = l->s->keys;
+	return 0;
+}
+
+int members_find(struct layer *l, bool (*wanted)(void *arg, struct layer *candidate),
+		 bool (*complete)(void *arg), void *arg, struct members *m)
 {
 	struct search s = {l, wanted, arg, m};
 	struct layer *mine = l->below;
-	int r = 1;
+	int r;
 
-	if (!m->source)
-		m->source = calloc(IMAGES_MAX, sizeof(*m->source));
-	if (!m->source)
-		return -ENOMEM;
 	if (mine->ops->kind == LAYER_VOLUME && mine->below)
 		for (struct layer *c = mine->below->child; c; c = c->next)
 			if (c != mine && c->ops->kind == LAYER_VOLUME)
 				wanted(arg, c);
+	if (complete(arg))
+		return 0;
+	r = start_quiet(l, m);
+	if (r)
+		return r;
 	/* A search ends with the first image that is kept: on to the next one. */
-	while (r > 0 && m->n < IMAGES_MAX)
+	do
 		r = source_each_beside(layer_source(l), look_at_image, &s);
+	while (r > 0 && m->n < IMAGES_MAX && !complete(arg));
 	return r == -ENOMEM || r == -EINTR ? r : 0;
 }
 
@@ -100,6 +120,10 @@ void members_free(struct members *m)
 	for (size_t i = 0; i < m->n; i++)
 		layer_free(m->source[i]);
 	free(m->source);
+	if (m->quiet)
+		session_fini(m->quiet);
+	free(m->quiet);
+	m->quiet = NULL;
 	m->source = NULL;
 	m->n = 0;
 }

@@ -12,15 +12,18 @@
 struct members {
 	struct layer **source; /* other images that are in use; ours to free */
 	size_t n;
+	struct session
+		*quiet; /* theirs: what is wrong with other disks is not this one's finding */
 };
 
 /*
  * members_find() - show @wanted every place where a part of @l may be
  * @wanted: true: it keeps the layer, which stays open until members_free()
+ * @complete: nothing is missing any more: other images are not looked at
  * Nothing is looked for in what is found but what @wanted looks at: no discovery. 0 or -ENOMEM.
  */
-int members_find(struct layer *l, bool (*wanted)(void *arg, struct layer *candidate), void *arg,
-		 struct members *m);
+int members_find(struct layer *l, bool (*wanted)(void *arg, struct layer *candidate),
+		 bool (*complete)(void *arg), void *arg, struct members *m);
 void members_free(struct members *m);
 
 #endif
