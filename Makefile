@@ -28,7 +28,7 @@ B        = build
 endif
 
 # Programs for `make fuzz`: one for each of these drivers, and one for each tests/fuzz/fuzz_*.c.
-FUZZ_DRIVERS = ext4 fat exfat lvm2 md ntfs regf journal vhd qcow2 raw foreign_vmdk gpt mbr scan bitlocker luks1 \
+FUZZ_DRIVERS = ext4 fat exfat lvm2 md ntfs regf journal evt vhd qcow2 raw foreign_vmdk gpt mbr scan bitlocker luks1 \
 	   luks2 integrity verity
 FUZZ_SECONDS = 60
 FUZZ_CC  = clang
@@ -131,7 +131,7 @@ $B/eio_shim.so: tests/lib/eio_shim.c $B/flags
 -include $(TEST_SRC:%.c=$B/obj/%.d)
 
 # Makers of images, linked with the library. For tests, and by hand: fixtures/README.
-FIXTURES = $B/fixtures/mkbitlocker
+FIXTURES = $B/fixtures/mkbitlocker $B/fixtures/mkevtx
 $B/fixtures/mkbitlocker: $B/obj/fixtures/bitlocker/mkbitlocker.o \
 		$B/obj/tests/lib/bitlocker_build.o $B/libvdiskck.a
 	@mkdir -p $(@D)
@@ -142,13 +142,17 @@ $B/fixtures/cryptobench: $B/obj/tests/bench/cryptobench.o $(TLIB_OBJ) $B/libvdis
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ -lcmocka $(LIBS)
 
+$B/fixtures/mkevtx: $B/obj/fixtures/evtx/mkevtx.o $B/obj/tests/lib/evtx_build.o $B/libvdiskck.a
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
+
 fixtures: $(FIXTURES)
 
 $B/evtx_bench: $B/obj/tests/bench/evtx_bench.o $B/libvdiskck.a
 	$(SAY) LD $@
 	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
 
--include $B/obj/fixtures/bitlocker/mkbitlocker.d $B/obj/tests/bench/cryptobench.d
+-include $B/obj/fixtures/bitlocker/mkbitlocker.d $B/obj/fixtures/evtx/mkevtx.d $B/obj/tests/bench/cryptobench.d
 
 tests: $(TESTS) $(FIXTURES) $B/eio_shim.so
 
