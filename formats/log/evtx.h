@@ -131,6 +131,11 @@ struct evtx_slack *evtx_slack_new(void);
 void evtx_slack_free(struct evtx_slack *k);
 /* evtx_slack_add() - note a live chunk's ids, and the records behind its end */
 int evtx_slack_add(struct evtx_slack *k, const struct evtx_chunk *c);
+/*
+ * evtx_slack_full() - time for evtx_slack_walk() and to go on: memory has its bounds. A record found in
+ * two parts of the log may then come twice.
+ */
+bool evtx_slack_full(const struct evtx_slack *k);
 /* evtx_slack_walk() - call @fn for each chunk with the records in it that are new */
 int evtx_slack_walk(struct evtx_slack *k, struct layer *l,
 		    int (*fn)(void *arg, const struct evtx_chunk *c, const struct evtx_frame *f),

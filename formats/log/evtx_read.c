@@ -225,29 +225,6 @@ static int work(void *arg, size_t i)
 	return s->out.failed ? -ENOMEM : err;
 }
 
-static int live(struct reading *r)
-{
-	const struct evtx *v = r->l->priv;
-	unsigned jobs = r->sink->jobs ? r->sink->jobs : session_jobs(r->l->s);
-	int err = 0;
-
-	/* Events that are handed over one by one have to come one by one. */
-	if (!r->sink->render || r->slots == 1)
-		jobs = 1;
-	for (r->first = 0; r->first < v->chunks && !err; r->first += r->slots) {
-		uint64_t left = v->chunks - r->first;
-		size_t n = left < r->slots ? (size_t)left : r->slots;
-
-		err = pool_run(jobs, n, work, r);
-		for (size_t i = 0; i < n && !err; i++)
-			if (r->slot[i].out.len)
-				err = r->sink->text(r->sink->arg, r->slot[i].out.p,
-						    r->slot[i].out.len);
-		session_progress(r->l->s, "reading the log", r->first + n, v->chunks);
-	}
-	return err;
-}
-
 static int slack_record(void *arg, const struct evtx_chunk *c, const struct evtx_frame *f)
 {
 	struct reading *r = arg;
@@ -287,6 +264,31 @@ static int slack(struct reading *r)
 		err = evtx_slack_walk(r->slack, r->l, slack_record, r);
 	if (!err && s->out.len)
 		err = r->sink->text(r->sink->arg, s->out.p, s->out.len);
+	return err;
+}
+
+static int live(struct reading *r)
+{
+	const struct evtx *v = r->l->priv;
+	unsigned jobs = r->sink->jobs ? r->sink->jobs : session_jobs(r->l->s);
+	int err = 0;
+
+	/* Events that are handed over one by one have to come one by one. */
+	if (!r->sink->render || r->slots == 1)
+		jobs = 1;
+	for (r->first = 0; r->first < v->chunks && !err; r->first += r->slots) {
+		uint64_t left = v->chunks - r->first;
+		size_t n = left < r->slots ? (size_t)left : r->slots;
+
+		err = pool_run(jobs, n, work, r);
+		for (size_t i = 0; i < n && !err; i++)
+			if (r->slot[i].out.len)
+				err = r->sink->text(r->sink->arg, r->slot[i].out.p,
+						    r->slot[i].out.len);
+		if (!err && r->slack && evtx_slack_full(r->slack))
+			err = slack(r);
+		session_progress(r->l->s, "reading the log", r->first + n, v->chunks);
+	}
 	return err;
 }
 

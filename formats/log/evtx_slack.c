@@ -9,7 +9,9 @@
 
 #include "formats/log/evtx.h"
 
-enum { FOUND_MAX = 1 << 20 }; /* records; a chunk's slack has place for 2000 at most */
+enum {
+	FOUND_MAX = 1 << 20
+}; /* records, 64 bytes each; a chunk's slack has place for 2000 at most */
 
 struct found {
 	uint64_t id, written, addr; /* addr: of the chunk */
@@ -67,12 +69,17 @@ int evtx_slack_add(struct evtx_slack *k, const struct evtx_chunk *c)
 	if (!room((void **)&k->live, k->live_n, &k->live_cap, sizeof(*k->live)))
 		return -ENOMEM;
 	k->live[k->live_n++] = (struct live){c->first_id, c->last_id, c->addr};
-	for (; k->n < FOUND_MAX && evtx_frame_next(c->p, c->len, off, &f); off = f.off + f.len) {
+	for (; evtx_frame_next(c->p, c->len, off, &f); off = f.off + f.len) {
 		if (!room((void **)&k->v, k->n, &k->cap, sizeof(*k->v)))
 			return -ENOMEM;
 		k->v[k->n++] = (struct found){f.id, f.written, c->addr, f, false};
 	}
 	return 0;
+}
+
+bool evtx_slack_full(const struct evtx_slack *k)
+{
+	return k->n >= FOUND_MAX;
 }
 
 static int by_identity(const void *a, const void *b)
@@ -169,6 +176,7 @@ int evtx_slack_walk(struct evtx_slack *k, struct layer *l,
 		if (!r)
 			r = fn(arg, &c, &k->v[i].f);
 	}
+	k->n = 0;
 	ranges_free(&bad);
 	free(buf);
 	return r;
