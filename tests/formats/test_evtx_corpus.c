@@ -135,7 +135,7 @@ static void compare(const char *dir, const char *tool, const char *with)
 	char command[256];
 
 	snprintf(command, sizeof(command),
-		 "command -v %s >/dev/null || exit 0; timeout 120 tests/formats/evtx-compare %s %s",
+		 "command -v %s >/dev/null || exit 0; timeout 280 tests/formats/evtx-compare %s %s",
 		 tool, dir, with);
 	assert_int_equal(system(command), 0);
 }
