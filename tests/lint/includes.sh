@@ -20,8 +20,9 @@ git ls-files -co --exclude-standard 'vdiskck/*.[ch]' 'crypto/*.[ch]' 'formats/*.
 		only["gpg-error.h"] = "^crypto/prim\\.c$"
 		inflate = "^vdiskck/core/inflate\\.c$"
 		only["zstd.h"] = only["lzma.h"] = only["lz4.h"] = inflate
-		only["isa-l.h"] = only["isa-l/igzip_lib.h"] = only["libdeflate.h"] = inflate
-		only["zlib.h"] = "^vdiskck/core/(inflate|sum)\\.c$"
+		only["isa-l.h"] = only["isa-l/igzip_lib.h"] = inflate
+		only["zlib.h"] = inflate
+		only["libdeflate.h"] = "^vdiskck/core/(inflate|sum)\\.c$"
 		only["xxhash.h"] = "^vdiskck/core/sum\\.c$"
 		only["json.h"] = only["json-c/json.h"] = "^vdiskck/core/json\\.c$"
 		only["sqlite3.h"] = "^vdiskck/db\\.c$"

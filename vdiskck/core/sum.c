@@ -4,18 +4,18 @@
 #include <pthread.h>
 #include <string.h>
 #define XXH_STATIC_LINKING_ONLY /* the state on the stack */
+#include <libdeflate.h>
 #include <xxhash.h>
-#include <zlib.h>
 
 uint32_t sum_crc32(uint32_t crc, const void *p, size_t len)
 {
-	return (uint32_t)crc32_z(crc, p, len);
+	return libdeflate_crc32(crc, p, len);
 }
 
 uint32_t sum_crc32_raw(uint32_t crc, const void *p, size_t len)
 {
 	/* zlib inverts before and after */
-	return ~(uint32_t)crc32_z(~crc, p, len);
+	return ~libdeflate_crc32(~crc, p, len);
 }
 
 uint64_t sum_xxh64(const void *p, size_t len, const void *p2, size_t len2)
