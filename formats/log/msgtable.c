@@ -352,10 +352,13 @@ static const struct message *find(const struct msgtable *t, uint32_t id, unsigne
 		else
 			hi = mid;
 	}
-	for (const struct message *m = t->v + lo; lo < t->n && m->id == id; m++, lo++)
+	for (; lo < t->n && t->v[lo].id == id; lo++) {
+		const struct message *m = &t->v[lo];
+
 		if ((!language || m->language == language) &&
 		    (!best || (m->language == ENGLISH && best->language != ENGLISH)))
 			best = m;
+	}
 	return best;
 }
 

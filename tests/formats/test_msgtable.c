@@ -111,7 +111,7 @@ static const char *text_of(const struct msgtable *t, uint32_t id, unsigned langu
 static void messages_are_found_by_id_and_language(void **state)
 {
 	struct image *img = build();
-	struct msgtable *t = msgtable_new();
+	struct msgtable *t = msgtable_new(), *empty = msgtable_new();
 
 	(void)state;
 	assert_int_equal(add(t, img), 0);
@@ -120,8 +120,10 @@ static void messages_are_found_by_id_and_language(void **state)
 	assert_string_equal(text_of(t, 5, 0x407), "f\xc3\xbcnf");
 	assert_string_equal(text_of(t, 7, 0), "seven\r\n");
 	assert_null(text_of(t, 6, 0));
+	assert_null(text_of(empty, 5, 0));
 	assert_null(text_of(t, 7, 0x407));
 	assert_string_equal(expand("%%7 and %2", t), "seven and seven two");
+	msgtable_free(empty);
 	msgtable_free(t);
 	image_free(img);
 }
