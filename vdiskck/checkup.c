@@ -238,7 +238,9 @@ static int add_up(struct run *r, struct layer *disk, struct ranges *bad)
 	int err = 0;
 
 	/* A lost range has a finding that explains it: without damage there is nothing to add up. */
-	if (r->s.opt.data && !disk->locked)
+	if (r->was_read)
+		err = ranges_append(bad, r->was_read);
+	else if (r->s.opt.data && !disk->locked)
 		err = read_all(r, disk, bad);
 	else if (r->s.count[DAMAGE])
 		err = walk_lost(disk, bad);

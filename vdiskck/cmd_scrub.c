@@ -1,19 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "formats/stack.h"
 #include "vdiskck/checkup.h"
 #include "vdiskck/commands.h"
 #include "vdiskck/core/json.h"
 #include "vdiskck/core/text.h"
+#include "vdiskck/folder.h"
 #include "vdiskck/image_id.h"
+#include "vdiskck/job.h"
+#include "vdiskck/lock.h"
 #include "vdiskck/out_json.h"
 #include "vdiskck/out_text.h"
-#include "vdiskck/scrub.h"
+#include "vdiskck/prom.h"
+#include "vdiskck/scrub_state.h"
 
 enum { SEALS_MAX = 64 }; /* one for each link of a chain */
 
@@ -61,28 +67,44 @@ static struct layer *sealed_layer(struct run *r, const struct seal *to, const ch
 	return NULL;
 }
 
+/*
+ * A seal is for one at a time, but for a parent's: its children share that. Without a chance to
+ * lock it (a file system that has no locks) the scrub goes on.
+ */
+static int lock_seal(struct run *r, const struct scrub *s, const char *path, int *lock)
+{
+	bool shared = s->l->chain_child && !r->a->reseal;
+
+	*lock = lock_take(path, O_RDONLY, shared);
+	if (*lock == -EWOULDBLOCK)
+		return run_fail(r, 0, "%s: another run uses this seal", path), -EBUSY;
+	return 0;
+}
+
 /* All that is opened before the sandbox closes. */
-static int prepare(struct run *r, struct scrub *s, const char *path)
+static int prepare(struct run *r, struct scrub *s, const char *path, int *lock)
 {
 	const struct args *a = r->a;
-	size_t n;
-	int err = seal_open(&r->s, path, &s->to);
+	struct seal *to;
+	struct layer *l;
+	int err = seal_open(&r->s, path, &to);
 
-	s->r = r;
 	if (err) {
 		r->failed = true;
 		return err;
 	}
-	seal_generations(s->to, &n);
-	s->gen = n - 1;
-	s->accept = a->accept;
-	s->l = sealed_layer(r, s->to, path);
-	if (!s->l)
+	s->to = to;
+	l = sealed_layer(r, to, path);
+	if (!l)
 		return -ENOENT;
+	scrub_init(s, r, l, to);
+	s->path = path;
+	s->accept = a->accept;
 	s->still = scrub_still(s);
+	err = lock_seal(r, s, path, lock);
 	/* An account is of the disk that was written to, not of its parents. */
-	if (s->l->chain_child)
-		return 0;
+	if (err || s->l->chain_child)
+		return err;
 	if (a->changed)
 		err = scrub_track_map(s, a->changed);
 	else if (a->bitmap)
@@ -144,70 +166,188 @@ static void text_scrub(const struct scrub *s)
 	putchar('\n');
 }
 
-static int compare(struct run *r, struct scrub *s, size_t n)
+struct scrubbing {
+	struct scrub v[SEALS_MAX];
+	int lock[SEALS_MAX];
+	size_t n;
+	struct state state;
+	bool skipped;
+};
+
+/* Verified lately: is there nothing to do? */
+static bool recent(struct run *r, struct scrubbing *g)
+{
+	uint64_t days = r->a->older_than;
+	struct json *j = js_object();
+	int64_t when = 0, first = INT64_MAX;
+	char text[TIME_TEXT];
+	bool all = days && g->n;
+
+	for (size_t i = 0; i < g->n && all; i++) {
+		all = state_recent(&g->state, &g->v[i], days, &when);
+		first = when < first ? when : first;
+	}
+	if (!all) {
+		js_free(j);
+		return false;
+	}
+	time_text(first, 0, text);
+	js_str(j, "record", "skipped");
+	js_str(j, "verified", text);
+	js_u64(j, "older_than_days", days);
+	if (!r->a->json && !r->a->quiet)
+		printf("%s: verified at %s, which is less than %" PRIu64 " days ago: skipped\n",
+		       r->a->image, text, days);
+	run_record(r, j);
+	return true;
+}
+
+static int compare(struct run *r, struct scrubbing *g)
 {
 	int err = 0;
 
-	for (size_t i = 0; i < n && !err; i++) {
-		err = scrub_run(&s[i]);
-		if (r->a->json)
-			run_record(r, json_scrub(&s[i]));
-		else if (!r->a->quiet)
-			text_scrub(&s[i]);
-	}
-	if (err == -EINTR)
-		run_interrupted(r, "what was compared is right", "the rest was not compared");
-	else if (err && !r->failed)
+	for (size_t i = 0; i < g->n && !err; i++)
+		err = scrub_compare(&g->v[i]);
+	for (size_t i = 0; i < g->n && !err; i++)
+		if (g->v[i].l == disk_layer(r->source) && !r->a->quick)
+			r->was_read = &g->v[i].bad;
+	if (err && err != -EINTR && !r->failed)
 		run_fail(r, err, "%s: scrub", r->a->image);
 	return err;
 }
 
-/* New generations go into files that are open by then: no folder needs to be written to. */
-static void scrub(struct run *r)
+/* What was compared means something, be it not all. */
+static void judge(struct run *r, struct scrubbing *g)
+{
+	for (size_t i = 0; i < g->n; i++) {
+		int err = scrub_judge(&g->v[i]);
+
+		if (err && !r->failed)
+			run_fail(r, err, "%s: scrub", r->a->image);
+		if (r->a->json)
+			run_record(r, json_scrub(&g->v[i]));
+		else if (!r->a->quiet)
+			text_scrub(&g->v[i]);
+	}
+}
+
+/* New generations go into files that are open by then; state and metrics are made beside. */
+static int confine(struct run *r)
+{
+	const char *file[] = {r->a->state, r->a->prom};
+	const char *folder[3] = {NULL};
+	char *made[2] = {NULL};
+	size_t n = 0;
+
+	for (size_t i = 0; i < 2; i++) {
+		made[i] = file[i] ? folder_of(file[i]) : NULL;
+		if (made[i])
+			folder[n++] = made[i];
+	}
+	run_confine(r, NULL, n ? folder : NULL);
+	free(made[0]);
+	free(made[1]);
+	return 0;
+}
+
+static int scrub(struct run *r, struct scrubbing *g)
 {
 	const char *const *path = r->a->seal;
-	struct scrub *s = calloc(SEALS_MAX, sizeof(*s));
-	size_t n = 0;
-	int err = s ? 0 : run_fail(r, -ENOMEM, "scrub");
+	int err = state_open(&g->state, r, r->a->state);
 
-	for (; path && path[n] && n < SEALS_MAX && !err; n++)
-		err = prepare(r, &s[n], path[n]);
-	if (!err) {
-		run_confine(r, NULL, NULL);
+	for (; path && path[g->n] && g->n < SEALS_MAX && !err; g->n++) {
+		g->lock[g->n] = -1;
+		err = prepare(r, &g->v[g->n], path[g->n], &g->lock[g->n]);
+	}
+	if (err)
+		return err;
+	g->skipped = recent(r, g);
+	if (g->skipped)
+		return 0;
+	confine(r);
+	err = state_begin(&g->state, g->v, g->n, r->a->resume);
+	if (!err)
+		err = compare(r, g);
+	if (!err)
 		err = checkup(r, NULL);
+	else if (err == -EINTR)
+		run_interrupted(r, "what was compared is right", "the rest was not done");
+	if (!err || err == -EINTR)
+		judge(r, g);
+	return err;
+}
+
+static void scrub_end(struct scrubbing *g)
+{
+	state_close(&g->state);
+	for (size_t i = 0; i < g->n; i++) {
+		scrub_free(&g->v[i]);
+		seal_close(g->v[i].to);
+		if (g->lock[i] >= 0)
+			close(g->lock[i]);
 	}
-	if (!err && !session_stopped(&r->s))
-		compare(r, s, n);
-	for (size_t i = 0; i < n; i++) {
-		seal_drop(s[i].renew);
-		seal_close(s[i].to);
-		ranges_free(&s[i].track.dirty);
+	free(g);
+}
+
+/* What later runs, `status` and the metrics are told. */
+static int keep(struct run *r, struct scrubbing *g, int status)
+{
+	bool complete = !session_stopped(&r->s) && !r->failed;
+	int err = 0;
+
+	if (!g->state.v)
+		return status;
+	state_save(&g->state, complete ? status : -1);
+	if (r->a->prom)
+		err = prom_write(r->a->prom, state_json(&g->state, complete ? status : -1));
+	if (err)
+		run_fail(r, err, "--prom %s", r->a->prom);
+	return run_status(r);
+}
+
+static int scrub_command(struct run *r)
+{
+	struct scrubbing *g = calloc(1, sizeof(*g));
+	int status;
+
+	if (!g)
+		return UNDECIDABLE;
+	g->state.lock = -1;
+	r->s.opt.data = !r->a->quick;
+	scrub(r, g);
+	status = g->skipped ? INTACT : keep(r, g, run_status(r));
+	if (!r->a->json && !g->skipped) {
+		progress_wipe(&r->progress);
+		collect_sort(&r->found);
+		if (!r->a->quiet)
+			text_findings(stdout, r);
+		text_verdict(stdout, r, status);
 	}
-	free(s);
+	scrub_end(g);
+	return status;
 }
 
 int cmd_scrub(const struct args *a)
 {
+	int status = UNDECIDABLE;
+	struct job job;
 	struct run r;
-	int status;
 
 	if (a->n_rest)
 		return usage_hint(a, "one IMAGE at a time, not also %s", a->rest[0]);
 	if (!!a->changed + !!a->bitmap + !!a->cbt > 1)
 		return usage_hint(a, "one of --changed, --bitmap and --cbt");
-	if (!a->seal && (a->reseal || a->accept || a->changed || a->bitmap || a->cbt))
+	if (!a->seal && (a->reseal || a->accept || a->changed || a->bitmap || a->cbt || a->state ||
+			 a->older_than))
 		return usage_hint(a, "--seal is needed: nothing to compare with");
-	if (!run_begin(&r, a)) {
-		r.s.opt.data = !a->quick;
-		scrub(&r);
-	}
-	status = run_status(&r);
-	if (!a->json) {
-		progress_wipe(&r.progress);
-		collect_sort(&r.found);
-		if (!a->quiet)
-			text_findings(stdout, &r);
-		text_verdict(stdout, &r, status);
-	}
-	return run_end(&r, status);
+	if (a->resume && !a->state)
+		return usage_hint(a, "--resume needs --state FILE");
+	run_init(&r, a);
+	if (!job_begin(&job, &r) && !run_open(&r))
+		status = scrub_command(&r);
+	else
+		status = run_status(&r);
+	status = run_end(&r, status);
+	job_end(&job);
+	return status;
 }

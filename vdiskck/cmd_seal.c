@@ -1,16 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "vdiskck/commands.h"
 #include "vdiskck/core/json.h"
 #include "vdiskck/core/source.h"
 #include "vdiskck/core/text.h"
+#include "vdiskck/folder.h"
 #include "vdiskck/image_id.h"
+#include "vdiskck/job.h"
+#include "vdiskck/lock.h"
 #include "vdiskck/out_json.h"
 #include "vdiskck/out_text.h"
 #include "vdiskck/seal.h"
@@ -102,19 +107,20 @@ static int write_seal(struct run *r, struct layer *l, struct seal_writer *w,
 /* A first seal, or one more generation of the one that is there. */
 static int seal(struct run *r, struct layer *l)
 {
-	struct seal_head now = {.size = l->size, .made = (int64_t)time(NULL)};
+	int64_t made = r->a->time ? r->a->time : (int64_t)time(NULL);
+	struct seal_head now = {.size = l->size, .made = made};
 	struct seal_generation g = {.made = now.made, .image_size = r->source->size};
 	struct seal_writer *w = NULL;
 	struct seal *old = NULL;
-	FILE *there;
-	int err = 0;
+	int err = 0, lock;
 
 	snprintf(now.layer, sizeof(now.layer), "%s", l->path);
 	image_id(l, now.id);
 	source_mtime(r->source, &g.image_mtime);
-	there = r->a->force ? NULL : fopen(r->a->output, "re");
-	if (there) {
-		fclose(there);
+	lock = lock_take(r->a->output, O_RDONLY, false);
+	if (lock == -EWOULDBLOCK)
+		return run_fail(r, 0, "%s: another run uses this seal", r->a->output), -EBUSY;
+	if (lock >= 0 && !r->a->force) {
 		err = seal_open(&r->s, r->a->output, &old);
 		if (!err)
 			err = fits(r, old, &now);
@@ -130,6 +136,8 @@ static int seal(struct run *r, struct layer *l)
 		err = write_seal(r, l, w, &g);
 	}
 	seal_close(old);
+	if (lock >= 0)
+		close(lock);
 	if (err)
 		return err;
 	r->lost = g.lost * SEAL_LEAF;
@@ -200,19 +208,28 @@ static int about(const struct args *a)
 	return run_end(&r, bad ? DAMAGED : status);
 }
 
-/* The folder that the seal is written to, for the sandbox. */
-static char *folder_of(const char *path)
+static int seal_command(struct run *r)
 {
-	const char *slash = strrchr(path, '/');
+	char *folder = folder_of(r->a->output);
+	struct layer *l;
+	int status = UNDECIDABLE;
 
-	return slash ? strndup(path, (size_t)(slash - path) + 1) : strdup(".");
+	if (!folder)
+		return status;
+	run_confine(r, NULL, (const char *[]){folder, NULL});
+	free(folder);
+	l = r->a->at ? run_layer(r, r->a->at) : disk_layer(r->source);
+	if (l && l->state)
+		run_fail(r, 0, "%s is %s", l->path, layer_state_name(l));
+	else if (l && !seal(r, l))
+		status = r->lost ? DAMAGED : INTACT;
+	return status;
 }
 
 int cmd_seal(const struct args *a)
 {
 	int status = UNDECIDABLE;
-	struct layer *l;
-	char *folder;
+	struct job job;
 	struct run r;
 
 	if (a->n_rest)
@@ -221,17 +238,10 @@ int cmd_seal(const struct args *a)
 		return about(a);
 	if (!a->output)
 		return usage_hint(a, "-o SEAL is needed: the file for the checksums");
-	folder = folder_of(a->output);
-	if (!folder)
-		return status;
-	if (!run_begin(&r, a)) {
-		run_confine(&r, NULL, (const char *[]){folder, NULL});
-		l = a->at ? run_layer(&r, a->at) : disk_layer(r.source);
-		if (l && l->state)
-			run_fail(&r, 0, "%s is %s", l->path, layer_state_name(l));
-		else if (l && !seal(&r, l))
-			status = r.lost ? DAMAGED : INTACT;
-	}
-	free(folder);
-	return run_end(&r, status);
+	run_init(&r, a);
+	if (!job_begin(&job, &r) && !run_open(&r))
+		status = seal_command(&r);
+	status = run_end(&r, status);
+	job_end(&job);
+	return status;
 }

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "vdiskck/core/text.h"
 #include "vdiskck/version.h"
@@ -48,12 +49,25 @@ enum {
 	O_UNTIL,
 	O_CHANNEL,
 	O_SOURCE,
+	O_STATE,
+	O_RESUME,
+	O_MAX_RUNTIME,
+	O_RATE,
+	O_BACKGROUND,
+	O_LOCK,
+	O_OLDER_THAN,
+	O_PROM,
+	O_PLAN,
+	O_SHARD,
+	O_OUT,
+	O_TIME,
 };
 
 enum {
 	ON_FILES = CMD_LS | CMD_CAT | CMD_EXTRACT | CMD_LOGS,
 	ON_IMAGE = CMD_INFO | CMD_CHECK | CMD_LOCATE | CMD_EXPORT | CMD_TRIAGE | ON_FILES |
-		   CMD_SEAL | CMD_SCRUB,
+		   CMD_SEAL | CMD_SCRUB | CMD_MERGE,
+	SEALING = CMD_SEAL | CMD_SCRUB,
 	ALL = ~0
 };
 
@@ -104,6 +118,16 @@ static const struct row {
 	{"source", O_SOURCE, "GLOB", CMD_LOGS, "events of this kind of log: evtx, journal ..."},
 	{"quick", O_QUICK, NULL, CMD_LOGS, "don't look for records in slack and free space"},
 	{"quick", O_QUICK, NULL, CMD_SCRUB, "compare with the seal and verify structures only"},
+	{"state", O_STATE, "FILE", CMD_SCRUB, "keep there how far it came, and the result"},
+	{"resume", O_RESUME, NULL, CMD_SCRUB, "go on where the run that wrote the state ended"},
+	{"older-than", O_OLDER_THAN, "DAYS", CMD_SCRUB, "do nothing if it was verified since"},
+	{"prom", O_PROM, "FILE", CMD_SCRUB, "metrics for node_exporter's textfile collector"},
+	{"time", O_TIME, "TIME", CMD_SEAL, "the time of the generation: RFC 3339 or @SECONDS"},
+	{"max-runtime", O_MAX_RUNTIME, "TIME", SEALING | CMD_MERGE, "end then: 90s, 30m, 6h"},
+	{"rate", O_RATE, "BYTES", SEALING, "read no more than that in a second"},
+	{"background", O_BACKGROUND, NULL, SEALING,
+	 "lowest priority; stand back while others wait"},
+	{"lock", O_LOCK, "FILE", SEALING, "wait for this lock first: one job for each storage"},
 	{"rebuild", O_REBUILD, NULL, CMD_INFO | CMD_EXPORT | CMD_TRIAGE | ON_FILES,
 	 "use tables that only content proves"},
 	{"keys", O_KEYS, "FILE", ON_IMAGE, "secrets, one a line; -: standard input, fd:N"},
@@ -314,6 +338,46 @@ static int add_header(struct args *a, const char *file)
 	return r;
 }
 
+/* Seconds, or a number of m(inutes), h(ours), d(ays). */
+static int set_runtime(struct args *a, const char *text)
+{
+	static const char unit[] = "smhd";
+	static const unsigned seconds[] = {1, 60, 3600, 86400};
+	char *end;
+	unsigned long n = strtoul(text, &end, 10);
+	const char *u = *end ? strchr(unit, *end) : unit;
+
+	if (end == text || *text == '-' || !u || (*end && end[1]) || !n || n > 1000000) {
+		usage_hint(a, "--max-runtime %s: 90s, 30m, 6h or 2d", text);
+		return -EINVAL;
+	}
+	a->max_runtime = (unsigned)n * seconds[u - unit];
+	return 0;
+}
+
+static int set_number(struct args *a, const char *option, const char *text, uint64_t *to)
+{
+	if (!number_parse(text, to, NULL))
+		return 0;
+	usage_hint(a, "%s %s: not a number", option, text);
+	return -EINVAL;
+}
+
+static int set_time(struct args *a, const char *text)
+{
+	struct tm tm = {0};
+	char *end = NULL;
+
+	if (*text == '@' && text[1] >= '0' && text[1] <= '9')
+		a->time = (int64_t)strtoll(text + 1, &end, 10);
+	else if ((end = strptime(text, "%Y-%m-%dT%H:%M:%SZ", &tm)))
+		a->time = timegm(&tm);
+	if (end && !*end && a->time > 0)
+		return 0;
+	usage_hint(a, "--time %s: as 2026-11-27T12:00:00Z, or @SECONDS since 1970", text);
+	return -EINVAL;
+}
+
 static int set(struct args *a, int c, char *arg)
 {
 	switch (c) {
@@ -352,6 +416,18 @@ static int set(struct args *a, int c, char *arg)
 	case O_UNTIL: a->until = arg; return 0;
 	case O_CHANNEL: a->channel = arg; return 0;
 	case O_SOURCE: a->source = arg; return 0;
+	case O_STATE: a->state = arg; return 0;
+	case O_RESUME: a->resume = true; return 0;
+	case O_MAX_RUNTIME: return set_runtime(a, arg);
+	case O_RATE: return set_number(a, "--rate", arg, &a->rate);
+	case O_BACKGROUND: a->background = true; return 0;
+	case O_LOCK: a->lock = arg; return 0;
+	case O_OLDER_THAN: return set_number(a, "--older-than", arg, &a->older_than);
+	case O_PROM: a->prom = arg; return 0;
+	case O_PLAN: a->plan = arg; return 0;
+	case O_SHARD: a->shard = arg; return 0;
+	case O_OUT: a->out = arg; return 0;
+	case O_TIME: return set_time(a, arg);
 	case 'o': a->output = arg; return 0;
 	case 'q': a->quiet = true; return 0;
 	case 'v': a->verbose = true; return 0;

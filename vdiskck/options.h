@@ -22,6 +22,8 @@ enum command_bit {
 	CMD_SEAL = 1 << 9,
 	CMD_SCRUB = 1 << 10,
 	CMD_LOGS = 1 << 11,
+	CMD_STATUS = 1 << 12,
+	CMD_MERGE = 1 << 13,
 };
 
 enum when { WHEN_AUTO, WHEN_YES, WHEN_NO };
@@ -55,6 +57,12 @@ struct args {
 	const char *changed, *bitmap, *cbt;
 	bool reseal, accept;
 	const char *since, *until, *channel, *source; /* logs */
+	const char *state, *lock, *prom;	      /* seal, scrub: on a schedule */
+	bool resume, background;
+	unsigned max_runtime; /* seconds; 0: no end */
+	uint64_t rate, older_than;
+	int64_t time;			/* of the new generation; 0: now */
+	const char *plan, *shard, *out; /* seal, scrub, merge: in parts */
 	enum when progress;
 	int argc; /* as given, for maps and logs that quote the command */
 	char **argv;

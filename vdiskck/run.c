@@ -27,10 +27,15 @@ static void on_signal(int sig)
 	alarm(1);
 }
 
-/* A write to a full pipe may have begun just behind the check for a stop: interrupt it again. */
+/*
+ * The time that --max-runtime gives is over. Or a stop was asked for: a write to a full pipe may
+ * have begun just behind the check for it, so interrupt it again.
+ */
 static void on_alarm(int sig)
 {
 	(void)sig;
+	if (stoppable)
+		atomic_store(&stoppable->stop, true);
 	alarm(1);
 }
 
@@ -112,6 +117,7 @@ void run_init(struct run *r, const struct args *a)
 	sigaction(SIGINT, &sa, NULL);
 	sigaction(SIGTERM, &sa, NULL);
 	signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is an error to report */
+	alarm(a->max_runtime);
 	if (a->json)
 		r->on_record = to_stdout;
 }
@@ -201,7 +207,7 @@ bool run_interrupted(struct run *r, const char *done, const char *not_done)
 
 	if (!session_stopped(&r->s) || !l)
 		return session_stopped(&r->s);
-	finding_fact(l, RUN_INTERRUPTED, &(struct fact){.in = l}, "stopped by a signal; %s; %s",
+	finding_fact(l, RUN_INTERRUPTED, &(struct fact){.in = l}, "stopped before its end; %s; %s",
 		     done, not_done);
 	return true;
 }

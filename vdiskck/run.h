@@ -33,6 +33,8 @@ struct run {
 	/* Gets every JSON record; run_init() sets it to standard output if --json was given. */
 	void (*on_record)(void *arg, const char *line);
 	void *record_arg;
+	/* The disk was read by somebody else: what is bad of it. checkup() need not. May be NULL. */
+	const struct ranges *was_read;
 	/* Sees every piece of the disk that checkup() reads; 0, or -errno to stop. May be NULL. */
 	int (*on_piece)(void *arg, struct layer *disk, const struct piece *p);
 	void *piece_arg;

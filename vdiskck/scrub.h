@@ -3,6 +3,10 @@
  * A layer compared with its seal. What differs is read again past the cache, then judged: rot where
  * nobody can have written it, a legitimate write where change tracking says so, else "changed":
  * that is no verdict, and is not passed over either.
+ *
+ * Two steps: scrub_compare() reads, and keeps what it met in the struct, so that it can be stopped
+ * at any leaf, saved (scrub_state.h), and gone on with, here or by several machines; scrub_judge()
+ * says what that means.
  */
 #ifndef VDISKCK_SCRUB_H
 #define VDISKCK_SCRUB_H
@@ -16,31 +20,93 @@ struct scrub_track {
 	struct ranges dirty; /* of the layer, sorted */
 };
 
+/* A leaf that is not what was sealed. */
+struct scrub_leaf {
+	uint64_t index;
+	uint64_t from; /* set by scrub_judge(): where its content was sealed; UINT64_MAX: nowhere */
+	struct seal_leaf is;
+	uint16_t sectors; /* a bit for each that differs */
+	uint64_t since;	  /* the first generation (from 0) that has it as it was sealed */
+	int64_t good;	  /* when it was last known to be so: seconds since 1970 */
+};
+
+/* Leaves [first, first + n) that had another fate. */
+struct scrub_span {
+	uint64_t first, n;
+};
+struct scrub_spans {
+	struct scrub_span *v;
+	size_t n, cap;
+	uint64_t beyond; /* leaves that SCRUB_KEPT left no room for */
+};
+
+/* A leaf that was found to differ by the last run that read all, and when it last did not. */
+struct scrub_known {
+	uint64_t index;
+	int64_t good;
+};
+
+enum { SCRUB_KEPT = 65536 }; /* of differing leaves, and of spans */
+
 struct scrub {
 	struct run *r;
 	struct layer *l;
 	struct seal *to;
+	const char *path;  /* of the seal */
 	size_t gen;	   /* compared with this generation (from 0), the newest */
 	const char *still; /* why nobody can have written to the layer; NULL: somebody can */
 	struct scrub_track track;
 	bool accept; /* what changed without an account is the user's own: a write */
 	/*
 	 * A new generation to be written: what was written to as it is now, the rest, rot too, as it
-	 * was sealed. Committed or dropped by scrub_run(). NULL: none.
+	 * was sealed. Committed or dropped by scrub_judge(). NULL: none.
 	 */
 	struct seal_writer *renew;
-	/* Leaves, by verdict; set by scrub_run(). */
-	uint64_t intact, rot, misplaced, changed, dirty, unreadable, transient, unsealed;
+	int64_t made; /* the time of that generation; 0: now */
+
+	uint64_t first, end, next; /* leaves to compare; all before @next were */
+	/* What comparing met. */
+	uint64_t intact, unsealed; /* leaves */
+	struct scrub_leaf *v;	   /* those that differ, by index */
+	size_t n, cap;
+	uint64_t beyond; /* that SCRUB_KEPT left no room for */
+	struct scrub_spans lost, once;
+	struct ranges bad; /* lost and doubtful bytes of the layer, for checkup() */
+	uint64_t read;	   /* bytes of leaves that hold data, in this run of the program */
+
+	int64_t verified;	   /* when the last run that read all of it began; 0: never */
+	struct scrub_known *known; /* what it found, by index */
+	size_t n_known;
+
+	/* Asked after each leaf; may save. 0, or -errno to stop. May be NULL. */
+	int (*on_leaf)(struct scrub *s);
+	void *arg;
+
+	/* Leaves, by verdict; set by scrub_judge(). */
+	uint64_t rot, misplaced, changed, dirty, unreadable, transient;
 };
 
+/* scrub_init() - compare all of @l with the newest generation of @to */
+void scrub_init(struct scrub *s, struct run *r, struct layer *l, struct seal *to);
+/* scrub_free() - all that comparing allocated; @renew is dropped, @to is not ours */
+void scrub_free(struct scrub *s);
+
 /*
- * scrub_run() - compare all of it; SCRUB_* findings on s->l. 0, -EINTR, or -errno
- * Memory: what differs, 65536 leaves at most, beyond which nobody looks where a leaf belongs.
+ * scrub_compare() - go on from @next. 0, -EINTR, or -errno; what was met until then stays
+ * Memory: what differs, SCRUB_KEPT leaves at most, beyond which nobody looks where one belongs.
  */
-int scrub_run(struct scrub *s);
+int scrub_compare(struct scrub *s);
+/* scrub_judge() - SCRUB_* findings on s->l, counts, and the new generation if all was compared */
+int scrub_judge(struct scrub *s);
 
 /* scrub_still() - s->still, by the image file: not written to since it was sealed, or a parent */
 const char *scrub_still(const struct scrub *s);
+/* scrub_good() - when a leaf that is like this since generation @since was last known to be so */
+int64_t scrub_good(const struct scrub *s, uint64_t index, uint64_t since);
+/* scrub_leaf_len() - SEAL_LEAF, or less for the last one; scrub_sealed() - the record, be it zeros */
+size_t scrub_leaf_len(const struct layer *l, uint64_t index);
+/* scrub_spans_add() - one more span, by index. 0 or -ENOMEM */
+int scrub_spans_add(struct scrub_spans *to, uint64_t first, uint64_t n);
 
 /*
  * scrub_track_map() - a map of what changed, ddrescue's form: '+' blocks were written to

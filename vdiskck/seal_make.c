@@ -123,10 +123,11 @@ static int deliver(void *arg, struct piece *p)
 {
 	struct making *m = arg;
 	uint64_t from, to, end = p->off + p->len;
-	int r;
+	int r = m->r->bad ? ranges_append(m->r->bad, &p->bad) : 0;
 
 	whole(m, p, &from, &to);
-	r = add_parts(m, p, p->off, from < end ? from : end);
+	if (!r)
+		r = add_parts(m, p, p->off, from < end ? from : end);
 	if (!r && p->kind != EXTENT_DATA && to > from)
 		r = emit(m, from, (to - from + SEAL_LEAF - 1) / SEAL_LEAF,
 			 p->kind == EXTENT_ZERO ? SEAL_ZERO : SEAL_LOST, NULL);

@@ -14,6 +14,8 @@ struct seal_reading {
 	int (*fn)(void *arg, uint64_t index, uint64_t n, enum seal_kind kind,
 		  const struct seal_leaf *leaf);
 	void *arg;
+	struct ranges
+		*bad; /* gets what is lost and doubtful, in the layer's addresses; may be NULL */
 };
 
 /*

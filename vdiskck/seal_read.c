@@ -142,6 +142,7 @@ static int read_generation(struct seal *to, const struct seal_page *p, uint64_t 
 						  .zero = le64(d->zero),
 						  .lost = le64(d->lost),
 						  .changed = le64(d->changed),
+						  .kept = le64(d->kept),
 						  .image_size = le64(d->image_size),
 						  .image_mtime = (int64_t)le64(d->image_mtime)};
 	memcpy(to->gen[to->n].root, d->root, SEAL_ROOT);

@@ -11,6 +11,8 @@
 
 #include "vdiskck/core/session.h"
 #include "vdiskck/core/sum.h"
+#include "vdiskck/folder.h"
+#include "vdiskck/lock.h"
 #include "vdiskck/seal_internal.h"
 #include "vdiskck/version.h"
 
@@ -128,9 +130,10 @@ int seal_create(struct session *s, const char *path, bool force, const struct se
 	if (!force && !access(path, F_OK))
 		return session_err(s, -EEXIST,
 				   "%s (--append adds a generation, --force makes it anew)", path);
-	w->fd = open(w->temporary, O_RDWR | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
-	if (w->fd < 0)
-		return session_err(s, -errno, "%s", w->temporary);
+	w->fd = lock_take(w->temporary, O_RDWR | O_CREAT | O_NOFOLLOW, false);
+	if (w->fd < 0 || ftruncate(w->fd, 0))
+		return session_err(s, w->fd < 0 ? w->fd : -errno, "%s%s", w->temporary,
+				   w->fd == -EWOULDBLOCK ? " (another run makes this seal)" : "");
 	return put_head(w, head);
 }
 
@@ -281,25 +284,12 @@ static int put_done(struct seal_writer *w, const struct seal_generation *g, uint
 	d->zero = to_le64(g->zero);
 	d->lost = to_le64(g->lost);
 	d->changed = to_le64(g->changed);
+	d->kept = to_le64(g->kept);
 	d->image_size = to_le64(g->image_size);
 	d->image_mtime = to_le64((uint64_t)g->image_mtime);
 	memcpy(d->root, g->root, SEAL_ROOT);
 	memcpy(d->version, g->version, sizeof(d->version));
 	return page_done(w);
-}
-
-/* The name is safe only once the folder that holds it is written, too. */
-static int sync_folder(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-	char *dir = slash ? strndup(path, (size_t)(slash - path) + 1) : strdup(".");
-	int fd = dir ? open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
-	int r = fd < 0 || fsync(fd) ? -errno : 0;
-
-	if (fd >= 0)
-		close(fd);
-	free(dir);
-	return r == -EINVAL ? 0 : r; /* some file systems can't */
 }
 
 int seal_commit(struct seal_writer *w, struct seal_generation *g)
@@ -331,7 +321,7 @@ int seal_commit(struct seal_writer *w, struct seal_generation *g)
 	if (!r && w->temporary) {
 		free(w->temporary);
 		w->temporary = NULL;
-		r = sync_folder(w->path);
+		r = folder_sync(w->path);
 		if (r)
 			fail(w, r);
 	}

@@ -174,5 +174,5 @@ sys.stdout.buffer.write(bytes(32) + struct.pack("<IIQ", int(sys.argv[1]), 0, 64 
 	printf '\x00\xff\xff\x00' | dd of=a.vhd bs=1 seek=1536 conv=notrunc status=none
 	run_vdiskck scrub a.vhd --seal "$OUT/s" --json
 	expect_status 2
-	expect_json 'any(.record == "scrub" and .unreadable == 32)'
+	expect_json 'any(.record == "scrub" and .unreadable == 32) and any(.id == "scrub-unreadable")'
 }

@@ -10,6 +10,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 
+#include "vdiskck/core/pace.h"
 #include "vdiskck/core/session.h"
 
 enum {
@@ -219,6 +220,8 @@ static int slot_fill(struct run_state *r, struct slot *s, unsigned worker)
 	int err = 0;
 
 	p->worker = worker;
+	if (r->e->l->s->pace)
+		pace_wait(r->e->l->s->pace, r->e->l->s, p->len);
 	if (p->in)
 		return r->e->work(r->e->arg, p);
 	if (!p->buf)

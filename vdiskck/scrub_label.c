@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "vdiskck/scrub_label.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "vdiskck/core/json.h"
+#include "vdiskck/folder.h"
+#include "vdiskck/image_id.h"
+#include "vdiskck/run.h"
+
+static const char *last_name(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash ? slash + 1 : path;
+}
+
+void label_put(struct layer *source, struct json *j)
+{
+	struct layer *disk = disk_layer(source);
+	const char *path = source->path;
+	char *folder = folder_of(path), *full = folder ? realpath(folder, NULL) : NULL;
+	char id[SEAL_ID];
+
+	image_id(disk, id);
+	js_str(j, "image", path);
+	js_str(j, "name", last_name(path));
+	js_str(j, "id", id);
+	js_str(j, "format", disk->ops->name);
+	js_str(j, "storage", full ? last_name(full) : "");
+	free(folder);
+	free(full);
+}
