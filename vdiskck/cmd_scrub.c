@@ -18,53 +18,25 @@
 #include "vdiskck/lock.h"
 #include "vdiskck/out_json.h"
 #include "vdiskck/out_text.h"
+#include "vdiskck/plan.h"
 #include "vdiskck/prom.h"
+#include "vdiskck/scrub_image.h"
+#include "vdiskck/scrub_layer.h"
 #include "vdiskck/scrub_state.h"
 
 enum { SEALS_MAX = 64 }; /* one for each link of a chain */
 
-struct wanted {
-	const struct seal_head *h;
-	struct layer *by_id, *by_path;
-	bool other; /* a layer of that path is there, but it is another image's */
-};
-
-/* Which layer of the stack was sealed? By what it says it is; else by its place and its size. */
-static int match(void *arg, struct layer *l)
-{
-	struct wanted *w = arg;
-	char id[SEAL_ID];
-
-	if (l->state || l->size != w->h->size)
-		return 0;
-	image_id(l, id);
-	if (*id && *w->h->id) {
-		if (!strcmp(id, w->h->id) && !w->by_id)
-			w->by_id = l;
-		else if (!strcmp(l->path, w->h->layer))
-			w->other = true;
-		return 0;
-	}
-	if (!strcmp(l->path, w->h->layer))
-		w->by_path = l;
-	return 0;
-}
-
 static struct layer *sealed_layer(struct run *r, const struct seal *to, const char *path)
 {
-	struct wanted w = {.h = seal_head(to)};
-	struct layer *l = stack_find(r->source, w.h->layer);
+	const struct seal_head *h = seal_head(to);
+	bool other;
+	struct layer *l = scrub_layer(r->source, to, &other);
 
-	/* The path says it best, unless another image lies there: a parent is "vhd" on its own. */
-	if (l && !match(&w, l) && (w.by_id || w.by_path))
-		return l;
-	stack_walk(r->source, match, &w);
-	if (w.by_id || w.by_path)
-		return w.by_id ? w.by_id : w.by_path;
-	run_fail(r, 0, "%s: the seal of %s%s%s with %" PRIu64 " bytes: %s", path, w.h->layer,
-		 *w.h->id ? ", " : "", w.h->id, w.h->size,
-		 w.other ? "this is another image" : "nothing like that is in this image");
-	return NULL;
+	if (!l)
+		run_fail(r, 0, "%s: the seal of %s%s%s with %" PRIu64 " bytes: %s", path, h->layer,
+			 *h->id ? ", " : "", h->id, h->size,
+			 other ? "this is another image" : "nothing like that is in this image");
+	return l;
 }
 
 /*
@@ -172,6 +144,8 @@ struct scrubbing {
 	size_t n;
 	struct state state;
 	bool skipped;
+	int (*compare)(void *arg, struct scrub *s); /* NULL: scrub_compare() */
+	void *arg;
 };
 
 /* Verified lately: is there nothing to do? */
@@ -207,7 +181,7 @@ static int compare(struct run *r, struct scrubbing *g)
 	int err = 0;
 
 	for (size_t i = 0; i < g->n && !err; i++)
-		err = scrub_compare(&g->v[i]);
+		err = g->compare ? g->compare(g->arg, &g->v[i]) : scrub_compare(&g->v[i]);
 	for (size_t i = 0; i < g->n && !err; i++)
 		if (g->v[i].l == disk_layer(r->source) && !r->a->quick)
 			r->was_read = &g->v[i].bad;
@@ -232,10 +206,10 @@ static void judge(struct run *r, struct scrubbing *g)
 }
 
 /* New generations go into files that are open by then; state and metrics are made beside. */
-static int confine(struct run *r)
+static void confine(struct run *r)
 {
 	const char *file[] = {r->a->state, r->a->prom};
-	const char *folder[3] = {NULL};
+	const char *folder[3] = {NULL}, *results[] = {r->a->out, NULL}; /* merge: of shards */
 	char *made[2] = {NULL};
 	size_t n = 0;
 
@@ -244,10 +218,9 @@ static int confine(struct run *r)
 		if (made[i])
 			folder[n++] = made[i];
 	}
-	run_confine(r, NULL, n ? folder : NULL);
+	run_confine(r, r->a->out ? results : NULL, n ? folder : NULL);
 	free(made[0]);
 	free(made[1]);
-	return 0;
 }
 
 static int scrub(struct run *r, struct scrubbing *g)
@@ -305,13 +278,10 @@ static int keep(struct run *r, struct scrubbing *g, int status)
 	return run_status(r);
 }
 
-static int scrub_command(struct run *r)
+static int scrub_command(struct run *r, struct scrubbing *g)
 {
-	struct scrubbing *g = calloc(1, sizeof(*g));
 	int status;
 
-	if (!g)
-		return UNDECIDABLE;
 	g->state.lock = -1;
 	r->s.opt.data = !r->a->quick;
 	scrub(r, g);
@@ -323,31 +293,46 @@ static int scrub_command(struct run *r)
 			text_findings(stdout, r);
 		text_verdict(stdout, r, status);
 	}
+	return status;
+}
+
+int scrub_image(const struct args *a, int (*compare_by)(void *arg, struct scrub *s), void *arg)
+{
+	struct scrubbing *g = calloc(1, sizeof(*g));
+	int status;
+	struct job job;
+	struct run r;
+
+	if (!g)
+		return UNDECIDABLE;
+	g->compare = compare_by;
+	g->arg = arg;
+	run_init(&r, a);
+	if (!job_begin(&job, &r) && !run_open(&r))
+		status = scrub_command(&r, g);
+	else
+		status = run_status(&r);
 	scrub_end(g);
+	status = run_end(&r, status);
+	job_end(&job);
 	return status;
 }
 
 int cmd_scrub(const struct args *a)
 {
-	int status = UNDECIDABLE;
-	struct job job;
-	struct run r;
-
-	if (a->n_rest)
-		return usage_hint(a, "one IMAGE at a time, not also %s", a->rest[0]);
+	if (a->shard)
+		return a->plan && !a->image ? plan_shard(a)
+					    : usage_hint(a, "--shard K --plan FILE, and no IMAGE");
 	if (!!a->changed + !!a->bitmap + !!a->cbt > 1)
 		return usage_hint(a, "one of --changed, --bitmap and --cbt");
 	if (!a->seal && (a->reseal || a->accept || a->changed || a->bitmap || a->cbt || a->state ||
-			 a->older_than))
+			 a->older_than || a->plan))
 		return usage_hint(a, "--seal is needed: nothing to compare with");
 	if (a->resume && !a->state)
 		return usage_hint(a, "--resume needs --state FILE");
-	run_init(&r, a);
-	if (!job_begin(&job, &r) && !run_open(&r))
-		status = scrub_command(&r);
-	else
-		status = run_status(&r);
-	status = run_end(&r, status);
-	job_end(&job);
-	return status;
+	if (a->plan)
+		return plan_make(a);
+	if (a->n_rest)
+		return usage_hint(a, "one IMAGE at a time, not also %s", a->rest[0]);
+	return scrub_image(a, NULL, NULL);
 }

@@ -18,6 +18,7 @@
 #include "vdiskck/lock.h"
 #include "vdiskck/out_json.h"
 #include "vdiskck/out_text.h"
+#include "vdiskck/plan.h"
 #include "vdiskck/seal.h"
 #include "vdiskck/seal_make.h"
 
@@ -232,12 +233,17 @@ int cmd_seal(const struct args *a)
 	struct job job;
 	struct run r;
 
-	if (a->n_rest)
-		return usage_hint(a, "one IMAGE at a time, not also %s", a->rest[0]);
+	if (a->shard)
+		return a->plan && !a->image ? plan_shard(a)
+					    : usage_hint(a, "--shard K --plan FILE, and no IMAGE");
 	if (a->show || a->root || a->verify)
 		return about(a);
 	if (!a->output)
 		return usage_hint(a, "-o SEAL is needed: the file for the checksums");
+	if (a->plan)
+		return plan_make(a);
+	if (a->n_rest)
+		return usage_hint(a, "one IMAGE at a time, not also %s", a->rest[0]);
 	run_init(&r, a);
 	if (!job_begin(&job, &r) && !run_open(&r))
 		status = seal_command(&r);

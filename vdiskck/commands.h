@@ -17,5 +17,7 @@ int cmd_triage(const struct args *a);
 int cmd_logs(const struct args *a);
 int cmd_seal(const struct args *a);
 int cmd_scrub(const struct args *a);
+int cmd_status(const struct args *a);
+int cmd_merge(const struct args *a);
 
 #endif

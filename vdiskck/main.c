@@ -30,6 +30,10 @@ static const struct command commands[] = {
 	 "Record sector checksums, to be compared with later.", false},
 	{"scrub", CMD_SCRUB, cmd_scrub, "IMAGE [--seal SEAL]...",
 	 "Verify against a seal, and against all that the image proves about itself.", false},
+	{"status", CMD_STATUS, cmd_status, "DIR [--older-than DAYS]",
+	 "The state of scheduled scrubs, for a monitoring system.", false},
+	{"merge", CMD_MERGE, cmd_merge, "DIR [-o SEAL]",
+	 "The shards of a planned seal or scrub put together.", false},
 	{"explain", CMD_EXPLAIN, cmd_explain, "[ID...]",
 	 "What a finding means and what to do; without ID, all of them.", true},
 };

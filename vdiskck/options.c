@@ -103,13 +103,16 @@ static const struct row {
 	{"root", O_ROOT, NULL, CMD_SEAL, "IMAGE is a seal: print its newest root, to be signed"},
 	{"verify", O_VERIFY, NULL, CMD_SEAL, "IMAGE is a seal: read and check every page of it"},
 	{"seal", O_SEAL, "SEAL", CMD_SCRUB, "compare with it; repeatable: parents have their own"},
-	{"changed", O_CHANGED, "MAPFILE", CMD_SCRUB,
+	{"changed", O_CHANGED, "MAPFILE", CMD_SCRUB | CMD_MERGE,
 	 "what was written to since: '+' in a ddrescue map"},
-	{"bitmap", O_BITMAP, "NAME", CMD_SCRUB, "the same, by a persistent bitmap of the qcow2"},
-	{"cbt", O_CBT, "FILE", CMD_SCRUB, "the same, by a change block log of XenServer"},
-	{"reseal", O_RESEAL, NULL, CMD_SCRUB,
+	{"bitmap", O_BITMAP, "NAME", CMD_SCRUB | CMD_MERGE,
+	 "the same, by a persistent bitmap of the qcow2"},
+	{"cbt", O_CBT, "FILE", CMD_SCRUB | CMD_MERGE,
+	 "the same, by a change block log of XenServer"},
+	{"reseal", O_RESEAL, NULL, CMD_SCRUB | CMD_MERGE,
 	 "add a generation: what was written to is sealed anew"},
-	{"accept", O_ACCEPT, NULL, CMD_SCRUB, "what changed without an account was written by you"},
+	{"accept", O_ACCEPT, NULL, CMD_SCRUB | CMD_MERGE,
+	 "what changed without an account was written by you"},
 	{"output", 'o', "DIR", CMD_LOGS, "the folder to write to: new or empty"},
 	{"since", O_SINCE, "TIME", CMD_LOGS,
 	 "events from then on: 2018-05-14T11:52:08Z, or a part of it"},
@@ -117,12 +120,22 @@ static const struct row {
 	{"channel", O_CHANNEL, "GLOB", CMD_LOGS, "events of these channels: System, *PowerShell*"},
 	{"source", O_SOURCE, "GLOB", CMD_LOGS, "events of this kind of log: evtx, journal ..."},
 	{"quick", O_QUICK, NULL, CMD_LOGS, "don't look for records in slack and free space"},
-	{"quick", O_QUICK, NULL, CMD_SCRUB, "compare with the seal and verify structures only"},
-	{"state", O_STATE, "FILE", CMD_SCRUB, "keep there how far it came, and the result"},
+	{"quick", O_QUICK, NULL, CMD_SCRUB | CMD_MERGE,
+	 "compare with the seal and verify structures only"},
+	{"state", O_STATE, "FILE", CMD_SCRUB | CMD_MERGE,
+	 "keep there how far it came, and the result"},
 	{"resume", O_RESUME, NULL, CMD_SCRUB, "go on where the run that wrote the state ended"},
 	{"older-than", O_OLDER_THAN, "DAYS", CMD_SCRUB, "do nothing if it was verified since"},
-	{"prom", O_PROM, "FILE", CMD_SCRUB, "metrics for node_exporter's textfile collector"},
-	{"time", O_TIME, "TIME", CMD_SEAL, "the time of the generation: RFC 3339 or @SECONDS"},
+	{"older-than", O_OLDER_THAN, "DAYS", CMD_STATUS, "what is overdue; default: 7"},
+	{"prom", O_PROM, "FILE", CMD_SCRUB | CMD_MERGE,
+	 "metrics for node_exporter's textfile collector"},
+	{"plan", O_PLAN, "N", SEALING, "print a plan of N shards; with --shard: the file of it"},
+	{"plan", O_PLAN, "FILE", CMD_MERGE, "the plan; default: DIR/plan.jsonl"},
+	{"shard", O_SHARD, "K", SEALING, "do shard K (from 0) of the plan"},
+	{"out", O_OUT, "DIR", SEALING, "where shards put results; default: beside the plan"},
+	{"output", 'o', "SEAL", CMD_MERGE, "the seal to write; default: as planned"},
+	{"force", O_FORCE, NULL, CMD_MERGE, "make the seal anew, without what was there"},
+	{"time", O_TIME, "TIME", SEALING, "the time of the generation: RFC 3339 or @SECONDS"},
 	{"max-runtime", O_MAX_RUNTIME, "TIME", SEALING | CMD_MERGE, "end then: 90s, 30m, 6h"},
 	{"rate", O_RATE, "BYTES", SEALING, "read no more than that in a second"},
 	{"background", O_BACKGROUND, NULL, SEALING,
@@ -472,7 +485,7 @@ int options_parse(const struct command *cmd, int argc, char **argv, struct args 
 	}
 	if (r)
 		return r;
-	if (!cmd->no_image) {
+	if (!cmd->no_image && !(a->shard && optind == argc)) {
 		if (optind == argc) {
 			usage_hint(a, "no IMAGE given");
 			return -EINVAL;

@@ -106,7 +106,7 @@ static void put_leaves(FILE *f, const struct json *j)
 static void put_findings(FILE *f, const struct json *j)
 {
 	static const char *const severity[] = {"info", "blemish", "damage"};
-	const struct json *n = js_get(j, "findings");
+	const struct json *n = js_get(js_get(j, "last"), "findings");
 	const char *name = "vdiskck_findings";
 
 	metric(f, name, "gauge", "Findings of the newest complete scrub.");
@@ -137,14 +137,17 @@ static void put_all(FILE *f, const struct json *j)
 	    number(j, "verified_bytes"));
 	one(f, j, "vdiskck_scrub_generation", "gauge", "Of the seal, the newest.",
 	    number(js_at(js_get(j, "passes"), 0), "generation"));
-	if (!complete)
+	if (!js_get(j, "last"))
 		return;
 	one(f, j, "vdiskck_scrub_exit_status", "gauge",
-	    "0 intact, 1 blemished, 2 damaged, 3 undecided.", number(j, "exit"));
+	    "Of the newest complete scrub: 0 intact, 1 blemished, 2 damaged, 3 undecided.",
+	    number(js_get(j, "last"), "exit"));
+	put_findings(f, j);
+	if (!complete)
+		return;
 	metric(f, "vdiskck_coverage_ratio", "gauge", "Part of the layer that the seal covers.");
 	labels(f, "vdiskck_coverage_ratio", j, "evidence", "hash");
 	fprintf(f, "%.6f\n", leaves ? (double)sealed / (double)leaves : 1.0);
-	put_findings(f, j);
 	put_leaves(f, j);
 }
 

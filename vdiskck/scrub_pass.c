@@ -184,6 +184,20 @@ static bool get_bad(const struct json *list, struct scrub *s)
 	return true;
 }
 
+bool state_is_of(const struct json *j, const struct scrub *s)
+{
+	const struct seal_head *h = seal_head(s->to);
+	size_t n;
+	const struct seal_generation *g = seal_generations(s->to, &n) + s->gen;
+	const char *root = js_text(js_get(j, "root")), *id = js_text(js_get(j, "id"));
+	uint64_t size, number;
+	char text[ROOT_TEXT];
+
+	return root && id && get(j, "size", &size) && get(j, "generation", &number) &&
+	       size == h->size && number == g->number && !strcmp(id, h->id) &&
+	       !strcmp(root, hex(g->root, SEAL_ROOT, text));
+}
+
 bool state_get_pass(const struct json *j, struct scrub *s)
 {
 	uint64_t first, end;

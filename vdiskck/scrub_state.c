@@ -109,7 +109,7 @@ int state_write(const char *path, struct json *j, int *lock)
 	return r;
 }
 
-static bool is_state(const struct json *j)
+bool state_is(const struct json *j)
 {
 	const char *record = js_text(js_get(j, "record"));
 	uint64_t schema;
@@ -134,7 +134,7 @@ int state_open(struct state *st, struct run *r, const char *path)
 	if (fstat(st->lock, &s) || !s.st_size)
 		return 0;
 	st->before = state_load(path);
-	if (!is_state(st->before))
+	if (!state_is(st->before))
 		return run_fail(r, -EBADMSG, "%s: no state of a scrub; remove it to begin anew",
 				path);
 	return 0;
@@ -248,16 +248,32 @@ int state_checkpoint(struct scrub *s)
 
 static void put_result(const struct state *st, struct json *j, int status)
 {
-	struct json *n = js_object();
+	struct json *n = js_object(), *last = js_object();
 	struct session *s = &st->r->s;
+	uint64_t bad = 0;
 
-	js_int(j, "complete", (int64_t)time(NULL));
-	js_int(j, "exit", status);
-	js_str(j, "verdict", verdict_name((enum verdict)status));
+	js_int(last, "exit", status);
+	js_str(last, "verdict", verdict_name((enum verdict)status));
+	for (size_t i = 0; i < st->n; i++)
+		bad += st->v[i].rot + st->v[i].misplaced + st->v[i].unreadable;
+	js_u64(last, "bad_leaves", bad);
 	js_u64(n, "info", s->count[INFO] + s->count[UNDECIDED]);
 	js_u64(n, "blemish", s->count[BLEMISH]);
 	js_u64(n, "damage", s->count[DAMAGE]);
-	js_put(j, "findings", n);
+	js_put(last, "findings", n);
+	js_int(j, "complete", (int64_t)time(NULL));
+	js_put(j, "last", last);
+}
+
+/* While a scrub goes on, the result of the one before is the one that counts. */
+static void carry_result(const struct state *st, struct json *j)
+{
+	struct json *last = js_get(st->before, "last"), *copy;
+	const char *text = last ? js_line(last) : NULL;
+
+	copy = text ? js_parse(text, strlen(text)) : NULL;
+	if (copy)
+		js_put(j, "last", copy);
 }
 
 static int by_leaf(const void *a, const void *b)
@@ -317,6 +333,8 @@ struct json *state_json(struct state *st, int status)
 	js_u64(j, "seconds", st->seconds + (clock_ns() - st->r->began) / 1000000000);
 	if (status >= 0)
 		put_result(st, j, status);
+	else
+		carry_result(st, j);
 	js_int(j, "verified", status >= 0 ? st->begun : st->verified);
 	js_u64(j, "verified_bytes", st->verified_bytes + all_read(st));
 	for (size_t i = 0; i < st->n; i++) {
@@ -361,7 +379,8 @@ bool state_recent(const struct state *st, const struct scrub *s, uint64_t days, 
 		bool done = js_to_u64(js_get(st->before, "complete"), &verified);
 
 		/* What was found bad is looked at again every time, and so is what is half done. */
-		if (!done || !js_to_u64(js_get(st->before, "exit"), &exit) || exit > 1)
+		if (!done || !js_to_u64(js_get(js_get(st->before, "last"), "exit"), &exit) ||
+		    exit > 1)
 			return false;
 		js_to_u64(js_get(st->before, "verified"), &verified);
 		if ((int64_t)verified > *when)

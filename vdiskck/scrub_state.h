@@ -55,6 +55,10 @@ bool state_recent(const struct state *st, const struct scrub *s, uint64_t days, 
 /* A pass alone, as shards hand it over. state_get_pass(): false when it is damaged. */
 struct json *state_put_pass(const struct scrub *s);
 bool state_get_pass(const struct json *j, struct scrub *s);
+/* state_is_of() - is it a pass over this generation of this seal? */
+bool state_is_of(const struct json *j, const struct scrub *s);
+/* state_is() - is it a state, be @j NULL? */
+bool state_is(const struct json *j);
 /* state_config() - hash of what @v compares, as text */
 void state_config(const struct scrub *v, size_t n, char out[STATE_HASH]);
 /* state_write() - @j to a file, atomically: beside it, fsync, rename. Frees @j. 0 or -errno.

@@ -96,6 +96,13 @@ struct seal;
 int seal_create(struct session *s, const char *path, bool force, const struct seal_head *head,
 		struct seal_writer **w);
 int seal_append(struct session *s, const char *path, struct seal *to, struct seal_writer **w);
+/* seal_begin_at() - of a part of the layer: the first leaf put is @first. Before any is put. */
+void seal_begin_at(struct seal_writer *w, uint64_t first);
+/*
+ * seal_copy() - put leaves [first, end) of the newest generation of @from, of the same layer
+ * 0, -ENODATA: it does not have them all, or an error of seal_put()
+ */
+int seal_copy(struct seal_writer *w, struct seal *from, uint64_t first, uint64_t end);
 /* seal_put() - the next leaf; @leaf: NULL unless @kind is DATA. seal_put_run(): @n of them. */
 int seal_put(struct seal_writer *w, enum seal_kind kind, const struct seal_leaf *leaf);
 int seal_put_run(struct seal_writer *w, enum seal_kind kind, uint64_t n);

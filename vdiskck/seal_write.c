@@ -252,6 +252,38 @@ int seal_put_run(struct seal_writer *w, enum seal_kind kind, uint64_t n)
 	return 0;
 }
 
+void seal_begin_at(struct seal_writer *w, uint64_t first)
+{
+	w->leaves = first;
+}
+
+int seal_copy(struct seal_writer *w, struct seal *from, uint64_t first, uint64_t end)
+{
+	size_t n, since;
+	int r = 0;
+
+	seal_generations(from, &n);
+	while (first < end && !r) {
+		enum seal_kind kind;
+		uint64_t run = seal_run(from, n - 1, first, &kind);
+		struct seal_leaf leaf;
+
+		run = run < end - first ? run : end - first;
+		if (kind == SEAL_SAME)
+			return -ENODATA;
+		if (kind != SEAL_DATA) {
+			r = seal_put_run(w, kind, run);
+		} else if (seal_get(from, n - 1, first, &kind, &leaf, &since)) {
+			r = -ENODATA;
+		} else {
+			r = seal_put(w, SEAL_DATA, &leaf);
+			run = 1;
+		}
+		first += run;
+	}
+	return r;
+}
+
 static int put_runs(struct seal_writer *w, uint64_t *pages)
 {
 	int r = w->records ? page_done(w) : 0;

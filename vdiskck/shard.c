@@ -1,0 +1,302 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One shard of a plan. What is done is not done again; what was stopped goes on where it was. A
+ * shard that finds damage did its work: it ends with 0, for the verdict is that of the merge.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "formats/stack.h"
+#include "vdiskck/core/json.h"
+#include "vdiskck/core/source.h"
+#include "vdiskck/core/text.h"
+#include "vdiskck/folder.h"
+#include "vdiskck/image_id.h"
+#include "vdiskck/job.h"
+#include "vdiskck/lock.h"
+#include "vdiskck/plan.h"
+#include "vdiskck/scrub_layer.h"
+#include "vdiskck/scrub_state.h"
+#include "vdiskck/seal_make.h"
+
+#define EVERY_NS 1000000000ull
+
+struct shard {
+	struct run r;
+	const struct plan *plan;
+	const struct plan_part *part;
+	const char *name; /* of the result */
+	int lock;
+	uint64_t saved_ns;
+};
+
+/* Leaves from the part's first on that a seal has, in its newest generation. */
+static uint64_t sealed_to(struct seal *to, const struct plan_part *part)
+{
+	uint64_t at = part->first;
+	enum seal_kind kind;
+	size_t n;
+
+	seal_generations(to, &n);
+	while (at < part->end) {
+		uint64_t run = seal_run(to, n - 1, at, &kind);
+
+		if (kind == SEAL_SAME)
+			break;
+		at += run;
+	}
+	return at < part->end ? at : part->end;
+}
+
+static int put(void *arg, uint64_t index, uint64_t n, enum seal_kind kind,
+	       const struct seal_leaf *leaf)
+{
+	(void)index;
+	return kind == SEAL_DATA ? seal_put(arg, kind, leaf) : seal_put_run(arg, kind, n);
+}
+
+/* What an earlier run of this shard sealed, of the same file at the same time. */
+static struct seal *earlier(struct shard *sh, const struct seal_generation *now)
+{
+	const struct seal_generation *g;
+	struct seal *to = NULL;
+	size_t n;
+
+	if (access(sh->name, F_OK) || seal_open(&sh->r.s, sh->name, &to))
+		return NULL;
+	g = seal_generations(to, &n);
+	if (seal_head(to)->size == sh->part->size && g->image_size == now->image_size &&
+	    g->image_mtime == now->image_mtime)
+		return to;
+	seal_close(to);
+	return NULL;
+}
+
+static int seal_rest(struct shard *sh, struct layer *l, struct seal *old, uint64_t done,
+		     struct seal_generation *g)
+{
+	struct seal_head head = {.size = l->size, .made = sh->plan->time};
+	struct seal_reading rd = {.l = l,
+				  .first = done,
+				  .leaves = sh->part->end - done,
+				  .what = "sealing",
+				  .fn = put};
+	struct seal_writer *w = NULL;
+	int r, e;
+
+	snprintf(head.layer, sizeof(head.layer), "%s", l->path);
+	image_id(l, head.id);
+	r = seal_create(&sh->r.s, sh->name, true, &head, &w);
+	rd.arg = w;
+	if (!r) {
+		seal_begin_at(w, sh->part->first);
+		r = old ? seal_copy(w, old, sh->part->first, done) : 0;
+	}
+	if (!r)
+		r = seal_read_leaves(&rd);
+	if (r && r != -EINTR) {
+		seal_drop(w);
+		return r;
+	}
+	e = seal_commit(w, g); /* stopped: what was done until then */
+	return e ? e : r;
+}
+
+static int seal_shard(struct shard *sh)
+{
+	struct run *r = &sh->r;
+	struct layer *l = stack_find(r->source, sh->part->layer);
+	struct seal_generation g = {.made = sh->plan->time, .image_size = r->source->size};
+	struct seal *old;
+	uint64_t done = sh->part->first;
+	int err = 0;
+
+	if (!l || l->state || l->size != sh->part->size)
+		return run_fail(r, -ESTALE, "%s: %s is not as it was planned", r->a->image,
+				sh->part->layer);
+	source_mtime(r->source, &g.image_mtime);
+	old = earlier(sh, &g);
+	if (old)
+		done = sealed_to(old, sh->part);
+	if (!old || done < sh->part->end)
+		err = seal_rest(sh, l, old, done, &g);
+	seal_close(old);
+	return err && err != -EINTR ? run_fail(r, err, "%s", sh->name) : err;
+}
+
+static int save(struct scrub *s)
+{
+	struct shard *sh = s->arg;
+	int r;
+
+	if (s->next < s->end && clock_ns() - sh->saved_ns < EVERY_NS)
+		return 0;
+	r = state_write(sh->name, state_put_pass(s), &sh->lock);
+	sh->saved_ns = clock_ns();
+	return r ? run_fail(&sh->r, r, "%s", sh->name) : 0;
+}
+
+static void begin(struct shard *sh, struct layer *l, struct seal *to, struct scrub *s)
+{
+	scrub_init(s, &sh->r, l, to);
+	s->path = sh->part->seal;
+	s->first = s->next = sh->part->first;
+	s->end = sh->part->end;
+	s->on_leaf = save;
+	s->arg = sh;
+}
+
+static int compare(struct shard *sh, struct layer *l, struct seal *to)
+{
+	struct json *before = state_load(sh->name);
+	struct scrub s;
+	int err;
+
+	begin(sh, l, to, &s);
+	/* A result that is not of this seal as it is now, or is damaged, is made anew. */
+	if (before && (!state_is_of(before, &s) || !state_get_pass(before, &s))) {
+		scrub_free(&s);
+		begin(sh, l, to, &s);
+	}
+	js_free(before);
+	err = scrub_compare(&s);
+	sh->saved_ns = 0;
+	if (!err || err == -EINTR) {
+		int e = save(&s);
+
+		err = e ? e : err;
+	}
+	scrub_free(&s);
+	return err;
+}
+
+static int scrub_shard(struct shard *sh)
+{
+	struct run *r = &sh->r;
+	struct layer *l;
+	struct seal *to;
+	bool other;
+	int err, lock;
+
+	if (seal_open(&r->s, sh->part->seal, &to))
+		return r->failed = true, -EBADMSG;
+	lock = lock_take(sh->part->seal, O_RDONLY, true);
+	sh->lock = lock_take(sh->name, O_RDWR | O_CREAT | O_NOFOLLOW, false);
+	l = scrub_layer(r->source, to, &other);
+	if (lock == -EWOULDBLOCK || sh->lock < 0)
+		err = run_fail(r, sh->lock == -EWOULDBLOCK ? -EBUSY : sh->lock, "%s: in use",
+			       lock == -EWOULDBLOCK ? sh->part->seal : sh->name);
+	else if (!l || l->size != sh->part->size)
+		err = run_fail(r, -ESTALE, "%s: %s is not as it was planned", r->a->image,
+			       sh->part->layer);
+	else
+		err = compare(sh, l, to);
+	if (err && err != -EINTR && !r->failed)
+		run_fail(r, err, "%s", r->a->image);
+	if (lock >= 0)
+		close(lock);
+	if (sh->lock >= 0)
+		close(sh->lock);
+	seal_close(to);
+	return err;
+}
+
+/* In a process of its own, which the sandbox closes once the image is open. */
+static int do_part(const struct args *all, const struct plan *p, const struct plan_part *part,
+		   const char *name)
+{
+	struct shard sh = {.plan = p, .part = part, .name = name, .lock = -1};
+	struct args a = *all;
+	char *folder = folder_of(name);
+	struct job job;
+	int err;
+
+	a.image = part->image;
+	run_init(&sh.r, &a);
+	err = job_begin(&job, &sh.r);
+	if (!err)
+		err = run_open(&sh.r);
+	if (!err) {
+		const char *read[] = {part->seal, NULL}, *write[] = {folder, NULL};
+
+		run_confine(&sh.r, p->scrub ? read : NULL, folder ? write : NULL);
+		err = p->scrub ? scrub_shard(&sh) : seal_shard(&sh);
+	}
+	free(folder);
+	err = run_end(&sh.r, err ? UNDECIDABLE : INTACT);
+	job_end(&job);
+	return err;
+}
+
+static void say_error(void *arg, const char *line)
+{
+	(void)arg;
+	fprintf(stderr, "vdiskck: %s\n", line);
+}
+
+static volatile pid_t child;
+
+static void pass_on(int sig)
+{
+	if (child > 0)
+		kill(child, sig);
+}
+
+static int in_child(const struct args *a, const struct plan *p, const struct plan_part *part,
+		    const char *name)
+{
+	int status = 0;
+
+	child = fork();
+	if (!child) {
+		status = do_part(a, p, part, name);
+		fflush(stdout);
+		_exit(status);
+	}
+	if (child < 0)
+		return UNDECIDABLE;
+	signal(SIGTERM, pass_on);
+	signal(SIGINT, pass_on);
+	while (waitpid(child, &status, 0) < 0 && errno == EINTR)
+		;
+	return WIFEXITED(status) ? WEXITSTATUS(status) : UNDECIDABLE;
+}
+
+int plan_shard(const struct args *a)
+{
+	char *folder = a->out ? strdup(a->out) : folder_of(a->plan);
+	int status = INTACT;
+	struct session s;
+	struct plan p;
+	uint64_t k;
+
+	session_init(&s);
+	s.on_error = say_error;
+	if (!folder || number_parse(a->shard, &k, NULL) || plan_load(&s, a->plan, &p)) {
+		free(folder);
+		return usage_hint(a, "--shard %s --plan %s", a->shard, a->plan);
+	}
+	if (k >= p.shards)
+		status = usage_hint(a, "--shard %s: the plan has 0 to %" PRIu64, a->shard,
+				    p.shards - 1);
+	for (size_t i = 0; i < p.n && status == INTACT; i++) {
+		char *name;
+
+		if (p.v[i].shard != k)
+			continue;
+		name = plan_result(&p, i, folder);
+		status = name ? in_child(a, &p, &p.v[i], name) : UNDECIDABLE;
+		free(name);
+	}
+	plan_free(&p);
+	free(folder);
+	session_fini(&s);
+	return status;
+}
