@@ -176,3 +176,47 @@ sys.stdout.buffer.write(bytes(32) + struct.pack("<IIQ", int(sys.argv[1]), 0, 64 
 	expect_status 2
 	expect_json 'any(.record == "scrub" and .unreadable == 32) and any(.id == "scrub-unreadable")'
 }
+
+@test "commit and rebase: a parent's seal stays right, and one disk keeps its root" {
+	disk a.raw
+	qemu-img convert -O qcow2 a.raw base.qcow2
+	qemu-img create -q -f qcow2 -b base.qcow2 -F qcow2 mid.qcow2
+	qemu-io -f qcow2 -c 'write -P 5 10M 3M' mid.qcow2 >/dev/null
+	qemu-img create -q -f qcow2 -b mid.qcow2 -F qcow2 top.qcow2
+	qemu-io -f qcow2 -c 'write -P 6 12M 2M' top.qcow2 >/dev/null
+	run_vdiskck seal base.qcow2 -o "$OUT/base"
+	run_vdiskck seal top.qcow2 -o "$OUT/top"
+	local root
+	root=$("$VDISKCK" seal --root "$OUT/top")
+	# mid goes, what it held moves up: nobody wrote to base.
+	qemu-img rebase -f qcow2 -b base.qcow2 -F qcow2 top.qcow2
+	run_vdiskck scrub base.qcow2 --seal "$OUT/base"
+	expect_status 0
+	run_vdiskck seal top.qcow2 -o "$OUT/rebased"
+	[ "$("$VDISKCK" seal --root "$OUT/rebased")" = "$root" ]
+	run_vdiskck scrub top.qcow2 --seal "$OUT/top"
+	expect_status 0
+	# top goes down into base: base is what top was, and that was a write, not rot.
+	qemu-img commit -q top.qcow2
+	touch -d '2 days ago' base.qcow2
+	run_vdiskck seal base.qcow2 -o "$OUT/committed"
+	[ "$("$VDISKCK" seal --root "$OUT/committed")" = "$root" ]
+	run_vdiskck scrub base.qcow2 --seal "$OUT/base" --json
+	expect_status 3
+	[ -z "$(found scrub-rot)" ]
+	expect_json 'any(.record == "scrub" and .changed == 64 and .rot == 0)'
+}
+
+@test "bad sectors of the disk below: unreadable, with the reason; the rest is compared" {
+	disk a.raw
+	run_vdiskck seal a.raw -o "$OUT/s"
+	local program=${VDISKCK_PROGRAM:-$VDISKCK} shim
+	shim=${program%/*}/eio_shim.so
+	[ -e "$shim" ] || skip "no eio_shim.so"
+	status=0
+	output=$(ASAN_OPTIONS=verify_asan_link_order=0 LD_PRELOAD=$shim EIO_PATH=a.raw EIO_RANGES=9000000+4096 "$program" scrub a.raw \
+		--seal "$OUT/s" --json --format raw 2>"$OUT/stderr") || status=$?
+	expect_status 2
+	expect_json 'any(.id == "scrub-unreadable") and any(.id == "source-unreadable")'
+	expect_json 'any(.record == "scrub" and .unreadable == 1 and .intact == 1023)'
+}

@@ -1,0 +1,60 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# Sealing and scrubbing from the page cache, as ratios to libgcrypt's SHA-256 on all cores (pread
+# and hash of 64 KiB pieces, nothing else), to nbdcopy | openssl over qemu-nbd, and to qemu-img
+# compare; processor time of a scrub at --rate. tests/bench/seal.sh BUILD-DIR
+# RUNS and SIZE_MIB may be set. Debian's sha256sum does not use SHA instructions: no fair peer.
+set -eu
+cd "$(dirname "$0")/../.."
+build=$PWD/$1 runs=${RUNS:-5} size=${SIZE_MIB:-512}
+dir=$build/bench/seal vdiskck=$build/vdiskck bound=$build/fixtures/cryptobench
+export LC_ALL=C
+mkdir -p "$dir"
+cd "$dir"
+if [ ! -e raw ] || [ "$(stat -c %s raw)" != $((size << 20)) ]; then
+	rm -f ./*
+	head -c $((size << 20)) /dev/urandom >raw
+	qemu-img convert -O qcow2 raw qcow2
+	"$vdiskck" seal raw -o raw.seal >/dev/null
+fi
+
+median() { sort -n | awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] }'; }
+
+seconds() { # COMMAND...: what it takes; of the bound, what it says itself
+	local from=$EPOCHREALTIME
+	if [ "$1" = "$bound" ]; then
+		"$@"
+		return
+	fi
+	"$@" >/dev/null 2>stderr || { cat stderr >&2; return 1; }
+	awk -v a="$from" -v b="$EPOCHREALTIME" 'BEGIN { print b - a }'
+}
+
+compare() { # LABEL GOAL OURS THEIRS
+	local i o=() t=()
+	for ((i = 0; i < runs; i++)); do
+		# shellcheck disable=SC2086 # a command in one string
+		o+=("$(seconds $3)")
+		# shellcheck disable=SC2086
+		t+=("$(seconds $4)")
+	done
+	awk -v label="$1" -v goal="$2" -v size="$size" -v o="$(printf '%s\n' "${o[@]}" | median)" \
+		-v t="$(printf '%s\n' "${t[@]}" | median)" 'BEGIN { printf "%-52s %7.3f s %7.2f GB/s %7.3f s %8.2f %7s\n",
+			label, o, size * 1.048576e-3 / o, t, t / o, goal }'
+}
+
+served() { nbdcopy -- [ qemu-nbd -r -f "$1" "$1" ] - | openssl dgst -sha256; }
+
+echo "$(nproc) processors, $size MiB, medians of $runs runs"
+printf '%-52s %9s %12s %9s %8s %7s\n' "" vdiskck "" other ratio goal
+cat raw qcow2 >/dev/null
+seal="$vdiskck seal -q --force -o new.seal"
+scrub="$vdiskck scrub -q --quick --format raw --seal raw.seal raw"
+compare "seal of raw: libgcrypt SHA-256, all cores" 0.9 "$seal raw" "$bound hash sha256 raw 65536"
+compare "scrub of raw: libgcrypt SHA-256, all cores" 0.9 "$scrub" "$bound hash sha256 raw 65536"
+compare "scrub of raw: qemu-img compare" "" "$scrub" "qemu-img compare -f raw -F qcow2 raw qcow2"
+if command -v nbdcopy openssl >/dev/null; then
+	compare "seal of qcow2: nbdcopy | openssl over qemu-nbd" 2.5 "$seal qcow2" "served qcow2"
+fi
+/usr/bin/time -o time -f '%U %S %e' "$vdiskck" scrub -q --quick --format raw --seal raw.seal --rate 100M raw
+awk '{ printf "scrub at --rate 100M: %.0f %% of one processor\n", 100 * ($1 + $2) / $3 }' time
