@@ -43,6 +43,7 @@ const struct layer_ops *const log_drivers[] = {
 	&evtx_ops,
 	&evt_ops,
 	&journal_ops,
+	&textlog_ops,
 	NULL,
 };
 

@@ -152,8 +152,12 @@ static int keep_gap(void *arg, const struct ledger_channel *c, uint64_t first, u
 static int read_log(struct logs *g, struct layer *l)
 {
 	const struct log_driver *d = log_format(l);
-	struct log_sink sink = {
-		.arg = g, .render = render, .text = text, .slack = g->carve, .run = g->run};
+	struct log_sink sink = {.arg = g,
+				.render = render,
+				.text = text,
+				.slack = g->carve,
+				.run = g->run,
+				.modified = g->modified};
 	int r;
 
 	g->place[g->n_places - 1].source = d->ops->name;
@@ -196,8 +200,10 @@ static int read_file(struct logs *g, struct layer *fs, const struct fs_entry *e)
 		r = stack_discover(f);
 	if (!r && log_on(f)) {
 		g->path = e->path;
+		g->modified = (struct log_time){e->modified.sec, e->modified.nsec, e->modified.set};
 		r = read_log(g, log_on(f));
 		g->path = NULL;
+		g->modified = (struct log_time){0};
 	} else if (!r) {
 		p->unread = true;
 	}

@@ -52,6 +52,7 @@ struct logs {
 	struct out_dirs dirs;
 	struct log_run *run;
 	const char *path; /* of the file */
+	struct log_time modified;
 	struct log_time before;
 	struct log_gap *gap; /* what each live log misses; carving gives some of it back */
 	size_t n_gaps;

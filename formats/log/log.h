@@ -83,6 +83,7 @@ struct log_sink {
 	bool slack;    /* also records of the log's unused space that are not among the live ones */
 	struct log_ledger *ledger; /* told about ids; may be NULL */
 	struct log_run *run;	   /* what logs of one run share; may be NULL */
+	struct log_time modified;  /* of the log's file: no line of it is younger; or not known */
 };
 
 struct log_driver {

@@ -5,6 +5,7 @@ const struct log_driver *const log_formats[] = {
 	&evtx_log,
 	&evt_log,
 	&journal_log,
+	&textlog_log,
 	NULL,
 };
 

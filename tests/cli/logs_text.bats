@@ -1,0 +1,69 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# The small logs: found by their places in file systems, rotated ones unpacked, their events as JSON.
+load common
+
+setup_file() {
+	cd "$BATS_FILE_TMPDIR"
+	mkdir -p tree/var/log/apt
+	cat >tree/var/log/syslog <<-'END'
+		Dec 31 23:59:58 node16 systemd[1]: Stopping.
+		Jan  1 00:00:09 node16 kernel: EXT4-fs error (device sda1): bad block
+		    continued
+	END
+	touch -d '2021-01-02T00:00:00Z' tree/var/log/syslog
+	printf '2018-05-14 11:52:08 status installed libc6:amd64 2.27\n' | gzip >tree/var/log/dpkg.log.2.gz
+	printf '2018-05-15 11:52:08 startup archives unpack\n' | xz >tree/var/log/dpkg.log.1.xz
+	printf 'Start-Date: 2018-05-16  11:52:08\nCommandline: apt upgrade\n' >tree/var/log/apt/history.log
+	printf 'May 14 11:52:08 a b: not a log by its place\n' >tree/syslog.txt
+	mkfs.ext4 -q -b 1024 -d tree linux.img 8M
+	mkfs.vfat -C windows.img 2880 >/dev/null
+	mmd -i windows.img ::Windows ::Windows/Logs ::Windows/Logs/CBS
+	printf '2018-05-14 11:52:08, Error                 CBS    Failed [HRESULT = 0x800f0831]\r\n' |
+		mcopy -i windows.img - ::Windows/Logs/CBS/CBS.log
+}
+
+events() { # IMAGE JQ
+	"$VDISKCK" logs "$1" --json --quick | jq -c "select(.record==\"event\") | $2"
+}
+
+@test "logs: text logs of an ext4 volume, years from their files' times" {
+	cd "$BATS_FILE_TMPDIR"
+	run -0 events linux.img 'select(.path=="/var/log/syslog") | [.time,.computer,.provider,.data.pid,.message]'
+	[ "${lines[0]}" = '["2020-12-31T23:59:58Z","node16","systemd",1,"Stopping."]' ]
+	[ "${lines[1]}" = '["2021-01-01T00:00:09Z","node16","kernel",null,"EXT4-fs error (device sda1): bad block\n    continued"]' ]
+}
+
+@test "logs: rotated logs are unpacked, and others are left alone" {
+	cd "$BATS_FILE_TMPDIR"
+	run -0 events linux.img '[.path,.channel,.time]'
+	grep -F '["/var/log/dpkg.log.2.gz","dpkg","2018-05-14T11:52:08Z"]' <<<"$output"
+	grep -F '["/var/log/dpkg.log.1.xz","dpkg","2018-05-15T11:52:08Z"]' <<<"$output"
+	grep -F '["/var/log/apt/history.log","history","2018-05-16T11:52:08Z"]' <<<"$output"
+	[ "${#lines[@]}" -eq 5 ]
+}
+
+@test "logs: a damaged archive gives what is before the damage, and says so" {
+	cd "$BATS_FILE_TMPDIR"
+	mkdir -p cut/var/log
+	for i in $(seq 1000); do echo "2018-05-14 11:52:08 number $i $RANDOM$RANDOM"; done >cut/text
+	gzip <cut/text | head -c 6000 >cut/var/log/kern.log.1.gz
+	rm cut/text
+	mkfs.ext4 -q -b 1024 -d cut cut.img 8M
+	run -2 "$VDISKCK" logs cut.img -o out --quick
+	[[ $output == *textlog-archive* ]]
+	n=$(jq -s 'length' out/events.jsonl)
+	[ "$n" -gt 100 ]
+	[ "$n" -lt 1000 ]
+	[ "$(jq -r .state out/events.jsonl | sort -u)" = doubtful ]
+	gzip -t out/raw/*/var/log/kern.log.1.gz && false || true
+	cmp out/raw/*/var/log/kern.log.1.gz cut/var/log/kern.log.1.gz
+}
+
+@test "logs: Windows' servicing log, and a filter" {
+	cd "$BATS_FILE_TMPDIR"
+	run -0 events windows.img '[.time,.source,.channel,.provider,.level,.data.zone]'
+	[ "$output" = '["2018-05-14T11:52:08Z","text","CBS","CBS","error","local"]' ]
+	run -0 "$VDISKCK" logs windows.img --json --quick --channel 'DISM*'
+	[[ $output != *'"event"'* ]]
+}
