@@ -40,11 +40,7 @@ const struct layer_ops *const filesystem_drivers[] = {
 };
 
 const struct layer_ops *const log_drivers[] = {
-	&evtx_ops,
-	&evt_ops,
-	&journal_ops,
-	&textlog_ops,
-	NULL,
+	&evtx_ops, &evt_ops, &journal_ops, &textlog_ops, NULL,
 };
 
 const struct layer_ops *driver_find(const char *name)
