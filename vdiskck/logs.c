@@ -194,10 +194,10 @@ static int read_file(struct logs *g, struct layer *fs, const struct fs_entry *e)
 		g->dirs.t = g->tree;
 		r = g->tree ? 0 : -EIO;
 	}
-	if (!r && g->tree)
-		r = logs_copy(g, f, fs->path, e->path, &p->lost);
 	if (!r)
 		r = stack_discover(f);
+	if (!r && g->tree && !(log_on(f) && log_format(log_on(f))->large))
+		r = logs_copy(g, f, fs->path, e->path, &p->lost);
 	if (!r && log_on(f)) {
 		g->path = e->path;
 		g->modified = (struct log_time){e->modified.sec, e->modified.nsec, e->modified.set};
@@ -249,7 +249,7 @@ static int is_log(void *arg, const struct fs_entry *e)
 
 static int read_volume(struct logs *g, struct layer *fs)
 {
-	const struct fs_query q = {.recursive = true, .deleted = true};
+	const struct fs_query q = {.recursive = true, .deleted = true, .system = true};
 	struct search s = {.g = g, .fs = fs};
 	int r = fs->ops->fs->walk(fs, &q, is_log, &s);
 

@@ -67,3 +67,39 @@ events() { # IMAGE JQ
 	run -0 "$VDISKCK" logs windows.img --json --quick --channel 'DISM*'
 	[[ $output != *'"event"'* ]]
 }
+
+@test "logs: wtmp, a report and a dump of Windows, found by their places; the dump is not copied" {
+	cd "$BATS_FILE_TMPDIR"
+	python3 - <<-'END'
+		import struct
+		rec = struct.pack("<HHI32s4s32s256sHHIII16s20s", 2, 0, 0, b"~", b"~~", b"reboot", b"4.9", 0, 0, 0,
+		                  1526298728, 0, b"", b"")
+		open("wtmp", "wb").write(rec)
+		open("Report.wer", "wb").write("\ufeffVersion=1\r\nEventType=BlueScreen\r\n"
+		                               "EventTime=131707723280000000\r\n".encode("utf-16-le"))
+		dump = bytearray(b"PAGE" * 2048)
+		struct.pack_into("<4s", dump, 4, b"DU64")
+		struct.pack_into("<I", dump, 0x38, 0x24)
+		struct.pack_into("<I", dump, 0xf98, 2)
+		struct.pack_into("<Q", dump, 0xfa8, 131707723280000000)
+		open("MEMORY.DMP", "wb").write(dump)
+	END
+	mkdir -p small/var/log
+	cp wtmp small/var/log/wtmp
+	mkfs.ext4 -q -b 1024 -d small small.img 8M
+	run -0 events small.img '[.time,.source,.channel,.message]'
+	[ "$output" = '["2018-05-14T11:52:08Z","utmp","wtmp","boot"]' ]
+	mkfs.vfat -C crashed.img 2880 >/dev/null
+	mmd -i crashed.img ::Windows ::ProgramData ::ProgramData/Microsoft ::ProgramData/Microsoft/Windows \
+		::ProgramData/Microsoft/Windows/WER ::ProgramData/Microsoft/Windows/WER/a
+	mcopy -i crashed.img MEMORY.DMP ::Windows
+	mcopy -i crashed.img Report.wer ::ProgramData/Microsoft/Windows/WER/a
+	run -0 "$VDISKCK" logs crashed.img -o crashed --quick
+	jq -r '[.time,.source,.message] | join(" ")' crashed/events.jsonl | sort >found
+	diff found - <<-'END'
+		2018-05-14T11:52:08Z dump bug check 0x24 NTFS_FILE_SYSTEM
+		2018-05-14T11:52:08Z wer BlueScreen
+	END
+	[ -n "$(find crashed/raw -iname report.wer)" ]
+	[ -z "$(find crashed/raw -iname memory.dmp)" ]
+}
