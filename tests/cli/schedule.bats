@@ -26,22 +26,22 @@ said() { jq -cS 'del(.seconds)' <<<"$output"; }
 	expect_status 2
 	said >"$OUT/whole"
 	local kills=0 pid
-	for i in $(seq 30); do
+	for _ in 1 2 3 4 5 6; do
 		"${VDISKCK_PROGRAM:-$VDISKCK}" scrub a.raw --seal "$OUT/s" --json --format raw --quick \
 			--state "$OUT/state" --resume --rate 3M >"$OUT/json" 2>&1 &
 		pid=$!
-		sleep 1.$((RANDOM % 9))
+		sleep $((1 + RANDOM % 2)).$((RANDOM % 9))
 		kill -9 $pid || break
 		wait $pid || true
 		kills=$((kills + 1))
 		jq -e '.record == "scrub_state"' "$OUT/state" >/dev/null
 		[ "$(jq '.passes[0].next' "$OUT/state")" -lt 440 ] || break
 	done
-	[ $kills -ge 3 ]
+	[ $kills -ge 2 ]
 	run_vdiskck scrub a.raw --seal "$OUT/s" --json --format raw --state "$OUT/state" --resume
 	expect_status 2
 	diff "$OUT/whole" <(said)
-	[ "$(jq .exit "$OUT/state")" = 2 ]
+	[ "$(jq .last.exit "$OUT/state")" = 2 ]
 }
 
 @test "SIGTERM and --max-runtime end a scrub with a checkpoint, and say what was not done" {
