@@ -85,9 +85,15 @@ static bool shown_elsewhere(struct layer *l, const struct lvm *g)
 	return false;
 }
 
+/* Keys have letters only; strings of the metadata may be anything. */
+static const char *safe_text(const char *text, char buf[64])
+{
+	return name_escape(text, strlen(text), buf, 64);
+}
+
 static void report_pvs(struct layer *l, struct lvm *g)
 {
-	char have[SIZE_TEXT], want[SIZE_TEXT];
+	char have[SIZE_TEXT], want[SIZE_TEXT], id[64];
 
 	for (unsigned i = 0; i < g->n_pvs; i++) {
 		const struct lvm_pv *pv = &g->pv[i];
@@ -95,11 +101,11 @@ static void report_pvs(struct layer *l, struct lvm *g)
 		if (!pv->on)
 			finding(l, LVM2_PV_MISSING, g->label.at, LVM_SECTOR,
 				"the volume group %s has a physical volume that was not found: %s, %s",
-				g->vg, pv->id, size_text(pv->start + pv->len, want));
+				g->vg, safe_text(pv->id, id), size_text(pv->start + pv->len, want));
 		else if (pv->on->size < pv->start + pv->len)
 			finding(l, LVM2_PV_SHORT, g->label.at, LVM_SECTOR,
 				"the physical volume %s has %s of extents, but ends after %s",
-				pv->id, size_text(pv->start + pv->len, want),
+				safe_text(pv->id, id), size_text(pv->start + pv->len, want),
 				size_text(pv->on->size, have));
 	}
 }
@@ -180,11 +186,13 @@ static int present(struct layer *l, struct lvm *g, struct lvm_lv *lv)
 
 static void report_types(struct layer *l, const struct lvm_lv *lv)
 {
+	char type[64];
+
 	for (unsigned i = 0; i < lv->n; i++)
 		if (lv->segment[i].type == LVM_UNKNOWN) {
 			finding(l, LVM2_SEGMENT_UNKNOWN, 0, 0,
 				"the volume %s has a segment of type \"%s\", which is not read",
-				lv->name, lv->segment[i].type_name);
+				lv->name, safe_text(lv->segment[i].type_name, type));
 			return;
 		}
 }

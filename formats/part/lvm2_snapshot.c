@@ -152,10 +152,16 @@ int lvm_snapshot_map(struct lvm *g, const struct lvm_lv *lv, uint64_t off, struc
 		if (run->len > s->chunk - off % s->chunk)
 			run->len = s->chunk - off % s->chunk;
 		sub = *run;
-		r = lvm_map_own(g, lv, e->new * s->chunk + off % s->chunk, &sub, depth + 1);
+		sub.kind = EXTENT_LOST;
+		sub.why = LVM2_SNAPSHOT_BAD;
+		r = e->new < lv->size / s->chunk
+			    ? lvm_map_own(g, lv, e->new * s->chunk + off % s->chunk, &sub,
+					  depth + 1)
+			    : 0;
 	} else {
 		/* Up to the next chunk that changed, it is what the origin is. */
-		if (e && run->len > e->old * s->chunk - off)
+		if (e && e->old <= (off + run->len) / s->chunk &&
+		    run->len > e->old * s->chunk - off)
 			run->len = e->old * s->chunk - off;
 		sub = *run;
 		r = lvm_map(g, lv->origin, off, &sub, depth + 1);

@@ -143,6 +143,17 @@ static void a_linear_volume_is_read(void **state)
 	image_free(img);
 }
 
+static void text_of_the_metadata_is_escaped(void **state)
+{
+	struct image *img = pv(0, 1, LV("odd", SEGMENT("1", "0", "1", "type = \"a\nb\"\n")));
+
+	(void)state;
+	image_check(img, &lvm2_ops);
+	assert_finding(img, LVM2_SEGMENT_UNKNOWN, ANYWHERE);
+	assert_null(strchr(image_first(img, LVM2_SEGMENT_UNKNOWN)->message, '\n'));
+	image_free(img);
+}
+
 static void metadata_wraps_and_is_checked(void **state)
 {
 	struct image *img = pv(0, 1, plain);
@@ -279,6 +290,12 @@ static void a_snapshot_is_its_origin_and_what_changed(void **state)
 	assert_int_equal(at(l, 18 * 4096 - 1), 0xab);
 	assert_int_equal(at(l, 18 * 4096), 4);
 	assert_int_equal(image_seen(img, LVM2_SNAPSHOT_BAD, ANYWHERE), 0);
+	/* A chunk whose address is more than 64 bits have. */
+	image_le64(img, cow + 4096 + 16, 1ull << 52);
+	image_check(img, &lvm2_ops);
+	l = volume(img, "vg-snap");
+	assert_int_equal(at(l, 5 * 4096), 3);
+	image_exercise(l);
 	image_le32(img, cow + 4, 0);
 	image_check(img, &lvm2_ops);
 	assert_finding(img, LVM2_SNAPSHOT_BAD, ANYWHERE);
@@ -476,6 +493,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_linear_volume_is_read),
+		cmocka_unit_test(text_of_the_metadata_is_escaped),
 		cmocka_unit_test(metadata_wraps_and_is_checked),
 		cmocka_unit_test(several_disks_make_one_group),
 		cmocka_unit_test(a_snapshot_is_its_origin_and_what_changed),
