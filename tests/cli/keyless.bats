@@ -15,10 +15,10 @@ luks1() { # FILE MIB
 		struct.pack_into(">II", h, 0x68, 16, 64)
 		struct.pack_into(">I", h, 0xa4, 1000)
 		h[0xa8:0xcc] = b"5f1c0d6e-0000-4000-8000-00000000b002"
-		for i in range(8): # one keyslot in use, its material in sectors 8..9
+		for i in range(8): # one keyslot in use, its material in sector 8; the others behind it
 		    struct.pack_into(">II", h, 0xd0 + 48 * i, 0xac71f3 if i == 0 else 0xdead, 1000)
-		    struct.pack_into(">II", h, 0xd0 + 48 * i + 40, 8, 16)
-		h[4096:5120] = os.urandom(1024)
+		    struct.pack_into(">II", h, 0xd0 + 48 * i + 40, 8 + i, 8)
+		h[4096:4608] = os.urandom(512)
 		with open(sys.argv[1], "wb") as f:
 		    f.write(h)
 		    for _ in range(int(sys.argv[2])):
