@@ -29,7 +29,8 @@ static inline bool buf_room(struct buf *b, size_t n)
 
 static inline void buf_put(struct buf *b, const void *p, size_t n)
 {
-	if (buf_room(b, n)) {
+	/* Nothing may come from nowhere, and go into a buffer that has no memory yet. */
+	if (n && buf_room(b, n)) {
 		memcpy(b->p + b->len, p, n);
 		b->len += n;
 	}

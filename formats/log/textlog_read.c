@@ -104,8 +104,7 @@ static struct piece keep(struct records *rec, struct log_text t)
 {
 	struct piece p = {rec->names.len, t.len};
 
-	if (t.len)
-		buf_put(&rec->names, t.p, t.len);
+	buf_put(&rec->names, t.p, t.len);
 	return p;
 }
 

@@ -121,6 +121,15 @@ static void every_kind_of_time_is_read(void **state)
 	}
 }
 
+static void an_event_may_have_a_time_and_nothing_else(void **state)
+{
+	(void)state;
+	read_text("2018-05-14 11:52:08, Info \n", 0);
+	assert_int_equal(got.n, 1);
+	has("\"level\":\"info\"");
+	has("\"time\":\"2018-05-14T11:52:08Z\"");
+}
+
 static void lines_without_a_time_belong_to_the_event_before(void **state)
 {
 	(void)state;
@@ -519,6 +528,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_kind_of_time_is_read),
+		cmocka_unit_test(an_event_may_have_a_time_and_nothing_else),
 		cmocka_unit_test(lines_without_a_time_belong_to_the_event_before),
 		cmocka_unit_test(a_section_of_setupapi_begins_before_its_time),
 		cmocka_unit_test(a_year_comes_from_the_files_time),
