@@ -1,6 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "vdiskck/case.h"
-
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -11,18 +9,11 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "vdiskck/case_internal.h"
 #include "vdiskck/core/text.h"
 #include "vdiskck/out_text.h"
 
 enum { NAME = 64 };
-
-struct case_dir {
-	struct session *s;
-	char *path; /* as the user named it, for messages */
-	int fd;	    /* files are opened beneath it, wherever the path leads later */
-	bool made;  /* the folder was not there before */
-	FILE *log;
-};
 
 struct case_file {
 	struct case_dir *c;

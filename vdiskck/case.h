@@ -39,6 +39,12 @@ int case_commit(struct case_file *f);
 /* case_drop() - remove what was begun; @f may be NULL */
 void case_drop(struct case_file *f);
 
+/*
+ * case_manifest() - MANIFEST.sha256 over everything in the case: the last thing to be done with it
+ * In the form of sha256sum(1), by name. Returns 0, or -errno after session_err().
+ */
+int case_manifest(struct case_dir *c);
+
 /* case_log() - one line into run.log, with the time; never fails, as it only tells of the run */
 void case_log(struct case_dir *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 

@@ -360,6 +360,7 @@ static int write_case(struct triage *t)
 		r->failed = true;
 	t->records = NULL;
 	case_log(t->c, "%s: %s", verdict_name((enum verdict)status), t->headline);
+	r->failed |= case_manifest(t->c) != 0;
 	return run_status(r);
 }
 

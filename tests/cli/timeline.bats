@@ -19,6 +19,8 @@ load common
 	[ "$(wc -l <"$OUT/case/timeline.jsonl")" = 1922 ]
 	jq -se 'all((.message | type == "string") and (.datetime | type == "string") and .timestamp_desc == "Event Logged")' \
 		"$OUT/case/timeline.jsonl" >/dev/null
+	(cd "$OUT/case" && sha256sum --quiet -c MANIFEST.sha256)
+	[ "$(wc -l <"$OUT/case/MANIFEST.sha256")" = "$(find "$OUT/case" -type f ! -name MANIFEST.sha256 | wc -l)" ]
 	grep -q 'What the logs say' "$OUT/case/report.html"
 	jq -se 'any(.record == "log" and .intact == 1922)' "$OUT/case/report.json" >/dev/null
 }
