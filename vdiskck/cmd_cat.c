@@ -70,9 +70,9 @@ static int cat(struct cat *c)
 		return err;
 	if (c->fs.glob)
 		return run_fail(&c->r, -ENOENT, "%s: %s", a->image, a->rest[0]);
-	if (!c->fs.e || c->fs.e->kind == FS_DIR)
+	if (!c->fs.e || (c->fs.e->kind == FS_DIR && !c->fs.vol.l->ops->fs->opens_folders))
 		return run_fail(&c->r, -EISDIR, "%s: %s", a->image, a->rest[0]);
-	if (c->fs.e->kind != FS_FILE)
+	if (c->fs.e->kind != FS_FILE && c->fs.e->kind != FS_DIR)
 		return run_fail(&c->r, 0, "%s: %s is a %s", a->image, a->rest[0],
 				fs_kind_name(c->fs.e->kind));
 	err = out_file_open(&c->out, &c->r.s, "-", false);

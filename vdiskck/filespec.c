@@ -20,7 +20,7 @@ struct finding_volumes {
 static bool is_windows(const struct layer *l)
 {
 	return !strncmp(l->ops->name, "fat", 3) || !strcmp(l->ops->name, "exfat") ||
-	       !strcmp(l->ops->name, "ntfs");
+	       !strcmp(l->ops->name, "ntfs") || !strcmp(l->ops->name, "regf");
 }
 
 static int add_volume(void *arg, struct layer *l)

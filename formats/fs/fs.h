@@ -108,6 +108,8 @@ struct fs_ops {
 	/* Every run that no file owns (@slack: behind the end of a file, in its last cluster). */
 	int (*unused)(struct layer *l, int (*fn)(void *arg, uint64_t off, uint64_t len, bool slack),
 		      void *arg);
+	/* open_file() takes folders, too: what is read then is a listing (keys of a registry hive). */
+	bool opens_folders;
 };
 
 /* fs_entry_copy() - NULL: no memory; fs_entry_free() - @e may be NULL */

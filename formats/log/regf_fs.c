@@ -601,6 +601,7 @@ static const struct fs_ops hive_fs = {
 	.open_file = hive_open_file,
 	.owners = hive_owners,
 	.unused = hive_unused,
+	.opens_folders = true,
 };
 
 const struct layer_ops regf_ops = {
