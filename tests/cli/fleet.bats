@@ -119,7 +119,7 @@ plan() { # COMMAND ARGUMENTS...: to $OUT/plan.jsonl
 	jq -c '.parts[]?' "$OUT/plan.jsonl" >"$OUT/parts"
 	[ "$(grep -c '/base"' "$OUT/parts")" = 1 ]
 	[ "$(grep -c '/big"' "$OUT/parts")" = 2 ]
-	rot big.raw 5000000 X
+	rot big.raw 5000000 ROTTEN
 	for k in 0 1; do
 		run_vdiskck scrub --shard $k --plan "$OUT/plan.jsonl" --out "$OUT"
 		expect_status 0
@@ -146,7 +146,7 @@ plan() { # COMMAND ARGUMENTS...: to $OUT/plan.jsonl
 	run_vdiskck status "$OUT/d"
 	expect_status 0
 	expect_text "^VDISKCK OK - 2 images \| 'images'=2;;;0 'damaged'=0;;0;0 .*'coverage'=100.00%;;;0;100 'age'=[0-9]+s;604800;1209600;0$"
-	rot a.raw 5000000 X
+	rot a.raw 5000000 ROTTEN
 	run_vdiskck scrub a.raw --seal "$OUT/d/a.seal" --format raw --state "$OUT/d/a.state"
 	run_vdiskck status "$OUT/d"
 	expect_status 2

@@ -94,7 +94,7 @@ said() { jq -cS 'del(.seconds)' <<<"$output"; }
 	jq '.verified += 900000 | .passes[].generation_made += 900000' "$OUT/state" >"$OUT/future"
 	run_vdiskck scrub a.raw --seal "$OUT/s" --format raw --older-than 7 --state "$OUT/future"
 	expect_text '64 MiB as sealed'
-	rot a.raw 9000000 X
+	rot a.raw 9000000 ROTTEN
 	run_vdiskck scrub a.raw --seal "$OUT/s" --format raw --state "$OUT/state"
 	expect_status 2
 	run_vdiskck scrub a.raw --seal "$OUT/s" --format raw --older-than 7 --state "$OUT/state"
@@ -108,7 +108,7 @@ said() { jq -cS 'del(.seconds)' <<<"$output"; }
 	expect_status 0
 	local verified bound
 	verified=$(date -u -d "@$(jq .verified "$OUT/state")" +%Y-%m-%dT%H:%M:%SZ)
-	rot a.raw 9000000 X
+	rot a.raw 9000000 ROTTEN
 	sleep 1.1
 	for i in 1 2; do
 		run_vdiskck scrub a.raw --seal "$OUT/s" --format raw --state "$OUT/state" --json
@@ -160,7 +160,7 @@ said() { jq -cS 'del(.seconds)' <<<"$output"; }
 @test "--prom writes what node_exporter can read, and promtool likes where it is" {
 	disk 'a"b.raw'
 	run_vdiskck seal 'a"b.raw' -o "$OUT/s"
-	rot 'a"b.raw' 9000000 X
+	rot 'a"b.raw' 9000000 ROTTEN
 	run_vdiskck scrub 'a"b.raw' --seal "$OUT/s" --format raw --prom "$OUT/m.prom"
 	expect_status 2
 	[ "$(stat -c %a "$OUT/m.prom")" = 644 ]

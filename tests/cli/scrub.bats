@@ -50,7 +50,7 @@ found() { # ID: "offset+length" of its findings, sorted
 @test "a write that nobody kept account of is no verdict; --accept --reseal makes it the new state" {
 	disk a.raw
 	run_vdiskck seal a.raw -o "$OUT/s"
-	printf X | dd of=a.raw bs=1 seek=9000000 conv=notrunc status=none
+	printf CHANGED | dd of=a.raw bs=1 seek=9000000 conv=notrunc status=none
 	touch -d '2 days ago' a.raw
 	run_vdiskck scrub a.raw --seal "$OUT/s" --json --format raw
 	expect_status 3
@@ -67,8 +67,8 @@ found() { # ID: "offset+length" of its findings, sorted
 @test "a map of what was written to: rot beside it is rot, what it names is sealed anew" {
 	disk a.raw
 	run_vdiskck seal a.raw -o "$OUT/s"
-	printf X | dd of=a.raw bs=1 seek=9000000 conv=notrunc status=none
-	printf Y | dd of=a.raw bs=1 seek=12000000 conv=notrunc status=none
+	printf CHANGED | dd of=a.raw bs=1 seek=9000000 conv=notrunc status=none
+	printf ROTTEN | dd of=a.raw bs=1 seek=12000000 conv=notrunc status=none
 	touch -d '2 days ago' a.raw
 	printf '0 +\n0 8998912 -\n8998912 4096 +\n9003008 58105856 -\n' >"$OUT/changes"
 	run_vdiskck scrub a.raw --seal "$OUT/s" --changed "$OUT/changes" --reseal --json --format raw
@@ -104,7 +104,7 @@ found() { # ID: "offset+length" of its findings, sorted
 @test "a change block log of XenServer keeps account, unless it is not consistent" {
 	disk a.raw
 	run_vdiskck seal a.raw -o "$OUT/s"
-	printf X | dd of=a.raw bs=1 seek=9000000 conv=notrunc status=none
+	printf CHANGED | dd of=a.raw bs=1 seek=9000000 conv=notrunc status=none
 	touch -d '2 days ago' a.raw
 	cbtlog() { # CONSISTENT
 		python3 -c 'import struct, sys
@@ -161,7 +161,7 @@ sys.stdout.buffer.write(bytes(32) + struct.pack("<IIQ", int(sys.argv[1]), 0, 64 
 	expect_status 3
 	expect_text 'nothing like that is in this image'
 	run_vdiskck seal a.raw -o "$OUT/t"
-	printf X | dd of="$OUT/t" bs=1 seek=5000 conv=notrunc status=none
+	printf DAMAGED | dd of="$OUT/t" bs=1 seek=5000 conv=notrunc status=none
 	run_vdiskck scrub a.raw --seal "$OUT/t" --json --format raw
 	expect_status 1
 	expect_json 'any(.id == "scrub-unsealed") and any(.record == "scrub" and .unsealed == 51 and .intact == 973)'

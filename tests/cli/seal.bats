@@ -52,7 +52,7 @@ root_of() { # RAW
 @test "a second run is a generation of what changed; --show lists both, --verify reads all" {
 	disk a.raw
 	run_vdiskck seal a.raw -o "$OUT/s"
-	printf X | dd of=a.raw bs=1 seek=200000 conv=notrunc status=none
+	printf CHANGED | dd of=a.raw bs=1 seek=200000 conv=notrunc status=none
 	run_vdiskck seal a.raw -o "$OUT/s" --json
 	expect_status 0
 	expect_json 'any(.record == "seal" and .generation == 2 and .changed_leaves == 1)'
@@ -62,7 +62,7 @@ root_of() { # RAW
 	run_vdiskck seal --verify "$OUT/s"
 	expect_status 0
 	expect_text 'the seal is whole'
-	printf X | dd of="$OUT/s" bs=1 seek=5000 conv=notrunc status=none
+	printf DAMAGED | dd of="$OUT/s" bs=1 seek=5000 conv=notrunc status=none
 	run_vdiskck seal --verify "$OUT/s"
 	expect_status 2
 	expect_text 'page 1: a page of leaves is damaged'
