@@ -168,13 +168,12 @@ static void system_name(struct boot *b, struct layer *root)
 	if (name) {
 		name += strlen("PRETTY_NAME=");
 		name += *name == '"';
-		snprintf(b->os, sizeof(b->os), "%.*s", (int)(strcspn(name, "\"\n") & 127), name);
+		snprintf(b->os, sizeof(b->os), "%.*s", (int)(strcspn(name, "\"\n")), name);
 	}
 	free(text);
 	host = text_of(b, root, "/etc/hostname");
 	if (host)
-		snprintf(b->computer, sizeof(b->computer), "%.*s", (int)(strcspn(host, "\n") & 127),
-			 host);
+		snprintf(b->computer, sizeof(b->computer), "%.*s", (int)strcspn(host, "\n"), host);
 	free(host);
 }
 

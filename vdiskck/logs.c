@@ -41,7 +41,8 @@ static bool wanted(const struct logs *g, const struct log_event *e)
 		return false;
 	if (w->source && !glob_match(w->source, e->source, GLOB_NOCASE))
 		return false;
-	snprintf(channel, sizeof(channel), "%.*s", (int)(e->channel.len & 255), e->channel.p);
+	snprintf(channel, sizeof(channel), "%.*s",
+		 (int)(e->channel.len < 255 ? e->channel.len : 255), e->channel.p);
 	return !w->channel || glob_match(w->channel, channel, GLOB_NOCASE);
 }
 

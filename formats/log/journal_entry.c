@@ -13,6 +13,7 @@
 enum {
 	KNOWN_FIELDS = 4096, /* fields that are kept unpacked: entries share them */
 	KEEP_MAX = 4096,     /* bytes of a field that is kept */
+	SPEND_MAX = 1 << 30, /* bytes of larger ones, and 16 times the file's size */
 };
 
 /* What an event shows beside the fields as they are. */
@@ -30,7 +31,8 @@ struct records {
 	struct known *known;
 	struct buf data, text[TEXTS];
 	char channel[33];
-	uint64_t last; /* seqnum of the entry before */
+	uint64_t last;	/* seqnum of the entry before */
+	uint64_t spent; /* bytes of fields too large to be kept */
 };
 
 /* The field at @off, unpacked; kept by @rec or, if large, by the caller: *@own. */
@@ -44,9 +46,13 @@ static int field(struct records *rec, uint64_t off, struct journal_field *f, boo
 		*f = k->f;
 		return 0;
 	}
+	/* One packed field that many entries name would be unpacked for each of them. */
+	if (rec->spent > SPEND_MAX + 16 * (rec->j->end - rec->j->start))
+		return -EBADMSG;
 	r = journal_field(rec->j, off, f);
 	if (r)
 		return r;
+	rec->spent += f->len > KEEP_MAX ? f->len : 0;
 	*own = f->len > KEEP_MAX;
 	if (!*own) {
 		free(k->f.p);

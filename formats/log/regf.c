@@ -101,7 +101,7 @@ size_t regf_value_name(const struct regf *h, uint32_t off, char out[REGF_NAME_MA
 }
 
 /* A list of subkeys: "lf", "lh" (each with a hint), "li"; or "ri", a list of those. */
-static int each_in_list(const struct regf *h, uint32_t off, bool root,
+static int each_in_list(const struct regf *h, uint32_t off, bool root, uint32_t *left,
 			int (*fn)(void *arg, uint32_t off), void *arg)
 {
 	struct span s = regf_cell(h, off, NULL);
@@ -113,13 +113,14 @@ static int each_in_list(const struct regf *h, uint32_t off, bool root,
 
 	if (!hints && !index && (!magic || memcmp(magic, "li", 2)))
 		return 0;
-	for (uint32_t i = 0; i < n; i++) {
+	for (uint32_t i = 0; i < n && *left; i++) {
 		const le32_t *e = span_at(s, 4 + (uint64_t)i * (hints ? 8 : 4), sizeof(*e));
 		int r;
 
 		if (!e)
 			break;
-		r = index ? each_in_list(h, le32(*e), false, fn, arg) : fn(arg, le32(*e));
+		--*left;
+		r = index ? each_in_list(h, le32(*e), false, left, fn, arg) : fn(arg, le32(*e));
 		if (r)
 			return r;
 	}
@@ -130,8 +131,10 @@ int regf_each_subkey(const struct regf *h, uint32_t key, int (*fn)(void *arg, ui
 		     void *arg)
 {
 	const struct regf_nk *nk = regf_nk(h, key);
+	/* A list of lists may name one list 65535 times: no key has more subkeys than cells fit. */
+	uint32_t left = h->len / (uint32_t)sizeof(*nk) + LISTS_MAX;
 
-	return nk && le32(nk->subkeys) ? each_in_list(h, le32(nk->list), true, fn, arg) : 0;
+	return nk && le32(nk->subkeys) ? each_in_list(h, le32(nk->list), true, &left, fn, arg) : 0;
 }
 
 int regf_each_value(const struct regf *h, uint32_t key, int (*fn)(void *arg, uint32_t off),

@@ -29,6 +29,7 @@ struct check {
 	struct regf *h;
 	uint8_t *seen;	 /* a bit for every 8 bytes: keys that were met */
 	char path[2048]; /* of the key in hand, cut if need be */
+	uint64_t left;	 /* entries of lists still to be followed: each cell is listed once */
 	uint32_t key;
 	uint32_t subkeys, values; /* that its lists name */
 	unsigned depth;
@@ -162,6 +163,9 @@ static int check_value(void *arg, uint32_t off)
 	struct regf_data d;
 	int r;
 
+	if (!c->left)
+		return 0;
+	c->left--;
 	c->values++;
 	if (!vk || !span_at(regf_cell(c->h, off, NULL), sizeof(*vk), le16(vk->name_len))) {
 		complain(c, REGF_VALUE, off, 4, "the list of values names a cell that is no value");
@@ -189,6 +193,9 @@ static int check_subkey(void *arg, uint32_t off)
 	uint8_t *b;
 	int r = 0;
 
+	if (!c->left)
+		return 0;
+	c->left--;
 	c->subkeys = subkeys;
 	if (!nk) {
 		complain(c, REGF_KEY, off, 4, "the list of subkeys names a cell that is no key");
@@ -274,6 +281,7 @@ int regf_check(struct layer *l)
 		return r;
 	c->l = l;
 	c->h = h;
+	c->left = h->len / 4;
 	c->seen = calloc(1, h->len / 64 + 1);
 	if (c->seen) {
 		check_bins(c);

@@ -207,6 +207,7 @@ struct walk {
 	size_t len;
 	uint32_t key; /* whose entries are listed */
 	unsigned depth;
+	uint64_t left;	   /* entries of lists still to be followed: each cell is listed once */
 	enum fs_sure sure; /* of the path in hand */
 	bool deleted;
 };
@@ -242,8 +243,9 @@ static int emit_value(void *arg, uint32_t off)
 	struct regf_data d;
 	int r;
 
-	if (!vk)
+	if (!vk || !w->left)
 		return 0;
+	w->left--;
 	n = regf_value_name(w->h, off, name);
 	if (!n)
 		n = (size_t)snprintf(name, sizeof(name), "(default)");
@@ -290,7 +292,10 @@ static int emit_key(void *arg, uint32_t off)
 	struct fs_entry e;
 	int r;
 
-	if (!regf_nk(w->h, off) || !first_time(w, off))
+	if (!w->left || !regf_nk(w->h, off))
+		return 0;
+	w->left--;
+	if (!first_time(w, off))
 		return 0;
 	if (session_stopped(w->l->s))
 		return -EINTR;
@@ -399,6 +404,7 @@ static int hive_walk(struct layer *l, const struct fs_query *q,
 	if (!w)
 		return r;
 	*w = (struct walk){.l = l, .h = h, .q = q, .fn = fn, .arg = arg};
+	w->left = h->len / 4;
 	w->seen = calloc(1, h->len / 64 + 1);
 	if (!w->seen)
 		goto out;

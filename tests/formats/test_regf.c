@@ -203,6 +203,51 @@ static void lists_that_lead_in_circles_end(void **state)
 	image_free(img);
 }
 
+static int count_subkey(void *arg, uint32_t off)
+{
+	(void)off;
+	++*(uint64_t *)arg;
+	return 0;
+}
+
+/* A list of 2000 lists that is one list of 2000, all of them one key: 4 million, to be cut short. */
+static void lists_that_name_one_list_often_are_bounded(void **state)
+{
+	static uint8_t ri[4 + 4 * 2000], li[4 + 4 * 2000];
+	uint32_t at[2], key, value;
+	struct image *img;
+	uint64_t n = 0;
+	struct regf *h;
+
+	(void)state;
+	hive_begin(&build);
+	hive_key(&build, 0, "Control");
+	value = hive_value(&build, 0, "a", 3, ri, sizeof(ri));
+	at[0] = le32(((struct regf_vk *)(build.bins + build.value[value].off + 4))->data);
+	value = hive_value(&build, 0, "b", 3, li, sizeof(li));
+	at[1] = le32(((struct regf_vk *)(build.bins + build.value[value].off + 4))->data);
+	memcpy(ri, "ri\xd0\x07", 4);
+	memcpy(li, "li\xd0\x07", 4);
+	for (size_t i = 0; i < 2000; i++) {
+		((le32_t *)(ri + 4))[i] = to_le32(at[1]);
+		((le32_t *)(li + 4))[i] = to_le32(build.key[1].off);
+	}
+	memcpy(build.bins + at[0] + 4, ri, sizeof(ri));
+	memcpy(build.bins + at[1] + 4, li, sizeof(li));
+	key = build.key[1].off;
+	img = hive_finish(&build, false);
+	((struct regf_nk *)(img->buf + REGF_BASE + key + 4))->list = to_le32(at[0]);
+	((struct regf_nk *)(img->buf + REGF_BASE + key + 4))->subkeys = to_le32(4000000);
+	image_check(img, &regf_ops);
+	assert_true(image_seen(img, REGF_KEY, ANYWHERE) <= HIVE_BINS / 4);
+	h = regf_of(img->top);
+	regf_each_subkey(h, key, count_subkey, &n);
+	assert_true(n > 2000);
+	assert_true(n <= 65536 + h->len);
+	assert_int_equal(list(img->top, true).keys, 1);
+	image_free(img);
+}
+
 static void a_cut_hive_says_what_is_lost(void **state)
 {
 	struct image *img = small(false);
@@ -396,6 +441,7 @@ int main(void)
 		cmocka_unit_test(a_value_without_its_data_is_lost_not_zero),
 		cmocka_unit_test(keys_survive_the_list_that_named_them),
 		cmocka_unit_test(lists_that_lead_in_circles_end),
+		cmocka_unit_test(lists_that_name_one_list_often_are_bounded),
 		cmocka_unit_test(a_cut_hive_says_what_is_lost),
 		cmocka_unit_test(flipped_bytes_never_trap),
 		cmocka_unit_test(a_dirty_hive_without_logs_is_a_blemish),
