@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One run of triage, as its parts see it: cmd_triage.c leads, the others say what was found. */
+#ifndef VDISKCK_TRIAGE_H
+#define VDISKCK_TRIAGE_H
+
+#include "recover/impact.h"
+#include "vdiskck/boot.h"
+#include "vdiskck/case.h"
+#include "vdiskck/core/json.h"
+#include "vdiskck/diskmap.h"
+#include "vdiskck/run.h"
+#include "vdiskck/timeline.h"
+
+enum { HEADLINE = 1024 };
+
+struct triage {
+	struct run r; /* first: the session's callbacks get it as their argument */
+	void (*say_error)(void *arg, const char *line);
+	struct case_dir *c;
+	struct case_file *records; /* report.json */
+	struct json *layers, *facts;
+	struct diskmap map;
+	struct impact hit; /* what the lost bytes of the disk cost the layers on it */
+	struct boot boot;  /* what the machine needs to start */
+	struct timeline logs;
+	char headline[HEADLINE];
+	bool blocks; /* the terminal takes more than ASCII */
+};
+
+/* triage_headline() - what broke, in a sentence or two, into t->headline */
+void triage_headline(struct triage *t, int status);
+/* triage_text() - all of it as people read it on a terminal */
+void triage_text(struct triage *t, int status);
+/* triage_terminal() - can standard output take more than ASCII? Asked before files are out of reach. */
+bool triage_terminal(void);
+
+#endif
