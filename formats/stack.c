@@ -234,6 +234,8 @@ struct layer *stack_find(struct layer *source, const char *path)
 {
 	struct wanted w = {.path = path};
 
+	if (!source)
+		return NULL;
 	stack_walk(source, discover_lazy, &w);
 	stack_walk(source, is_wanted, &w);
 	return w.found;

@@ -20,7 +20,7 @@ int stack_discover(struct layer *below);
 
 /*
  * stack_find() - a layer by path: "vhd/mbr/p2", "vhd~1", or a source's file name
- * A leading "raw/" may be left out. NULL: there is none.
+ * A leading "raw/" may be left out. NULL: there is none, or nothing could be opened at all.
  */
 struct layer *stack_find(struct layer *source, const char *path);
 

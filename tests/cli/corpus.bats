@@ -137,6 +137,9 @@ same_content() { # PATH
 			[ "$status" -le 3 ] || { echo "$f: exit status $status"; cat "$OUT/stderr"; return 1; }
 			jq -e -s '.[-1].record == "summary"' "$OUT/json" >/dev/null ||
 				{ echo "$f: no summary"; tail -3 "$OUT/json" "$OUT/stderr"; return 1; }
+			status=0
+			timeout 20 "$VDISKCK_PROGRAM" ls -R "$image" >"$OUT/ls" 2>"$OUT/stderr" || status=$?
+			[ "$status" -le 3 ] || { echo "$f: ls: exit status $status"; cat "$OUT/stderr"; return 1; }
 			n=$((n + 1))
 		fi
 		rm -f "$image"

@@ -87,3 +87,30 @@ damaged_vhd() { # NAME
 	run_vdiskck check --json a.vhd
 	expect_json 'map(select(.record == "file")) == []'
 }
+
+@test "an image of which nothing can be opened: every command says so, and ends" {
+	qemu-img create -q -f vpc a.vhd 64M
+	truncate -s 1028 a.vhd
+	while read -r words; do
+		# shellcheck disable=SC2086 # words of a command line
+		run_vdiskck $words
+		[ "$status" = 2 ] || [ "$status" = 3 ] || { show; return 1; }
+		grep -qE 'vhd-bat-lost|nothing of it can be read|could not be opened' <<<"$output$stderr" ||
+			{ show; return 1; }
+		rm -rf "$OUT/x"
+	done <<-END
+		info a.vhd
+		check a.vhd
+		check --data --json a.vhd
+		locate a.vhd --offset 0
+		ls a.vhd
+		ls -R a.vhd /
+		cat a.vhd /file
+		extract a.vhd / -o $OUT/x
+		logs a.vhd -o $OUT/x
+		triage a.vhd -o $OUT/x
+		export a.vhd -o $OUT/x
+		seal a.vhd -o $OUT/x
+		scrub a.vhd
+	END
+}
