@@ -155,12 +155,16 @@ static int rebuild(struct layer *l, bool have)
 	}
 	if (!r) {
 		uint64_t lost = lost_bytes(&all) / n->g.record;
+		const char *what = have ? "records that tell where $MFT lies are lost"
+					: "the record of $MFT is lost, and so is its copy";
 
-		finding(l, NTFS_MFT_REBUILT, n->g.mft_lcn * n->g.cluster, n->g.record,
-			"%s: its %zu pieces were found by the numbers that records state%s",
-			have ? "records that tell where $MFT lies are lost"
-			     : "the record of $MFT is lost, and so is its copy",
-			h.n, lost ? "" : "; no number is missing between them");
+		if (h.n)
+			finding(l, NTFS_MFT_REBUILT, n->g.mft_lcn * n->g.cluster, n->g.record,
+				"%s: its %zu pieces were found by the numbers that records state%s",
+				what, h.n, lost ? "" : "; no number is missing between them");
+		else
+			finding(l, NTFS_MFT_LOST, n->g.mft_lcn * n->g.cluster, n->g.record,
+				"%s, and no record of a file was found anywhere", what);
 		if (lost)
 			finding(l, NTFS_MFT_LOST, n->g.mft_lcn * n->g.cluster, n->g.record,
 				"%" PRIu64 " records of $MFT were found nowhere", lost);

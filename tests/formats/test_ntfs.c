@@ -344,6 +344,12 @@ static void mft_is_found_by_the_numbers_of_its_records(void **state)
 	image_open(img, &ntfs_ops);
 	assert_finding(img, NTFS_MFT_LOST, record_at(0));
 	assert_int_equal(id_of(img->top, "/many/entry number 52"), id + 2);
+
+	/* Only the boot sector is left. */
+	wipe(img, 4096, img->len - 4096);
+	image_open(img, &ntfs_ops);
+	assert_finding(img, NTFS_MFT_LOST, record_at(0));
+	assert_false(image_seen(img, NTFS_MFT_REBUILT, ANYWHERE));
 	image_free(img);
 }
 
