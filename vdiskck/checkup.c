@@ -11,6 +11,7 @@
 #include "recover/impact.h"
 #include "recover/keyless.h"
 #include "vdiskck/core/engine.h"
+#include "vdiskck/core/reads.h"
 #include "vdiskck/core/source.h"
 #include "vdiskck/core/text.h"
 #include "vdiskck/damage.h"
@@ -154,14 +155,20 @@ static int deliver(void *arg, struct piece *p)
 static int read_all(struct run *r, struct layer *l, struct ranges *bad)
 {
 	struct reading rd = {r, l, bad};
+	struct ranges was_read = {0};
 	struct engine e = {.l = l,
 			   .len = l->size,
 			   .order = ENGINE_PHYSICAL,
+			   .skip = &was_read,
 			   .what = "reading",
 			   .deliver = deliver,
 			   .arg = &rd};
+	int err = r->s.reads ? reads_of(r->s.reads, l, &was_read) : 0;
 
-	return engine_run(&e);
+	if (!err)
+		err = engine_run(&e);
+	ranges_free(&was_read);
+	return err;
 }
 
 /* What findings already say is bad, in any layer, as ranges of @disk. */
@@ -264,12 +271,17 @@ int checkup(struct run *r, struct ranges *lost)
 {
 	struct layer *disk = disk_layer(r->source);
 	struct ranges bad = {0};
-	int err = stack_walk(r->source, check_layer, r);
+	struct reads reads = {0};
+	int err;
 
+	r->s.reads = r->s.opt.data ? &reads : NULL;
+	err = stack_walk(r->source, check_layer, r);
 	if (!err && r->s.opt.data)
 		err = stack_walk(r->source, check_ciphertext, r);
 	if (!err && !disk->state)
 		err = add_up(r, disk, &bad);
+	r->s.reads = NULL;
+	reads_free(&reads);
 	if (!err)
 		check_known(r);
 	stack_walk(r->source, check_source, r);

@@ -57,7 +57,7 @@ done
 [ -e luks1-512 ] || make_luks 1 512 $((2 << 20))
 for method in xts128 xts256 elephant128 cbc256; do [ -e bitlocker-$method ] || make_bitlocker $method; done
 for hash in crc32c sha256; do
-	[ -e tags-$hash ] || { "$bound" tags $hash "$size" tags.part && mv tags.part tags-$hash; }
+	[ -e tags-$hash ] || { "$bound" tags $hash plain tags.part && mv tags.part tags-$hash; }
 done
 [ -e bitlocker-small ] || { # for opening: nothing but the KDF
 	mke2fs -q -F -t ext4 small 4M
@@ -70,15 +70,11 @@ trap 'rm -f "$decrypted"' EXIT
 
 median() { sort -n | awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] }'; }
 
-# What COMMAND takes, in seconds; of a bound, what it says itself.
+# What COMMAND takes, in seconds, with its start and end: of a bound, too.
 seconds() { # COMMAND...
 	local from
 	rm -f "$decrypted"
 	from=$EPOCHREALTIME
-	if [ "$1" = "$bound" ]; then
-		"$@"
-		return
-	fi
 	"$@" >/dev/null 2>stderr || { cat stderr >&2; return 1; }
 	awk -v a="$from" -v b="$EPOCHREALTIME" 'BEGIN { print b - a }'
 }
@@ -119,7 +115,7 @@ compare "BitLocker AES-256-XTS: pread + libgcrypt" 0.85 "$(export_of bitlocker-x
 	"$bound xts bitlocker-xts256 0 512"
 for hash in crc32c sha256; do
 	cat tags-$hash >/dev/null
-	compare "dm-integrity $hash, all tags verified: pread + $hash" 0.85 \
+	compare "dm-integrity $hash, all tags verified: pread + $hash" 0.9 \
 		"$vdiskck check -q --data tags-$hash" "$bound hash $hash tags-$hash 4096"
 done
 if peer dislocker-file; then

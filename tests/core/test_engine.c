@@ -4,6 +4,7 @@
 #include <errno.h>
 
 #include "vdiskck/core/engine.h"
+#include "vdiskck/core/reads.h"
 
 enum { BLOCK = 65536, BLOCKS = 512, SIZE = BLOCK * BLOCKS };
 
@@ -305,6 +306,68 @@ static void a_layer_may_know_what_is_direct_once_it_has_read(void **state)
 	assert_int_equal(g->direct, (SIZE - 4 * (70 + 4) * BLOCK) / 2);
 }
 
+static int keep_but_skipped(void *arg, struct piece *p)
+{
+	struct rig *g = arg;
+
+	assert_int_equal(p->off, g->next);
+	g->next = p->off + p->len;
+	if (p->kind != EXTENT_DATA || p->buf)
+		return keep(arg, p);
+	g->direct += p->len;
+	return 0;
+}
+
+static void what_need_not_be_read_is_not(void **state)
+{
+	struct rig *g = *state;
+	struct ranges skip = {0};
+	struct engine e = engine(g, ENGINE_IN_ORDER, keep_but_skipped);
+
+	/* Blocks 2 to 4 altogether, 1 and 5 in part; and the last one. */
+	assert_int_equal(ranges_add(&skip, 2 * BLOCK - 7, 3 * BLOCK + 9, 0, 0), 0);
+	assert_int_equal(ranges_add(&skip, SIZE - BLOCK, BLOCK, 0, 0), 0);
+	e.piece = BLOCK;
+	e.skip = &skip;
+	assert_int_equal(engine_run(&e), 0);
+	assert_int_equal(e.covered, SIZE);
+	assert_int_equal(g->direct, 4 * BLOCK);
+	assert_int_equal(g->works, 4 * (128 - 70 - 4) - 4);
+	assert_int_equal(g->got[2 * BLOCK], 0xee);
+	assert_memory_equal(g->got, g->want, 2 * BLOCK);
+	assert_memory_equal(g->got + 5 * BLOCK, g->want + 5 * BLOCK, SIZE - 6 * BLOCK);
+	ranges_free(&skip);
+}
+
+static void what_was_read_is_known_by_where_it_lies(void **state)
+{
+	struct rig *g = *state;
+	struct reads reads = {0};
+	struct ranges on_source = {0}, on_layer = {0};
+	struct engine e = engine(g, ENGINE_IN_ORDER, keep);
+
+	e.piece = BLOCK;
+	e.off = 10 * BLOCK;
+	e.len = 100 * BLOCK; /* 100..103 are lost */
+	g->img->s.reads = &reads;
+	assert_int_equal(engine_run(&e), 0);
+	assert_int_equal(reads_of(&reads, g->l, &on_layer), 0);
+	assert_int_equal(on_layer.n, 3);
+	assert_int_equal(on_layer.v[0].off, 10 * BLOCK);
+	assert_int_equal(on_layer.v[0].len, 10 * BLOCK);
+	assert_int_equal(on_layer.v[1].off, 90 * BLOCK);
+	assert_int_equal(on_layer.v[2].off, 104 * BLOCK);
+	assert_int_equal(on_layer.v[2].len, 6 * BLOCK);
+	assert_int_equal(reads_of(&reads, g->img->source, &on_source), 0);
+	assert_int_equal(on_source.n, 3);
+	assert_int_equal(on_source.v[0].off, (BLOCKS - 110) * BLOCK);
+	assert_int_equal(on_source.v[0].len, 6 * BLOCK);
+	g->img->s.reads = NULL;
+	ranges_free(&on_layer);
+	ranges_free(&on_source);
+	reads_free(&reads);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -318,6 +381,8 @@ int main(void)
 		T(direct_pieces_fill_whole_windows_but_for_the_ends),
 		T(a_layer_may_know_what_is_direct_once_it_has_read),
 		T(a_stop_says_how_far_it_came),
+		T(what_need_not_be_read_is_not),
+		T(what_was_read_is_known_by_where_it_lies),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

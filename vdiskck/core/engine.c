@@ -11,6 +11,7 @@
 #include <stdlib.h>
 
 #include "vdiskck/core/pace.h"
+#include "vdiskck/core/reads.h"
 #include "vdiskck/core/session.h"
 
 enum {
@@ -32,7 +33,7 @@ struct slot {
 /* A piece that is not read yet, and where its first stored byte lies. */
 struct planned {
 	uint64_t off, len;
-	bool direct;
+	bool direct, skipped;
 	enum extent_kind kind;
 	enum finding_id why;
 	struct layer *in;
@@ -48,7 +49,8 @@ struct run_state {
 	size_t n_plan, used_plan;
 
 	pthread_mutex_t lock;
-	pthread_cond_t wake; /* a slot became READY or DONE, or it is time to quit */
+	pthread_cond_t ready; /* for workers: a slot became READY, or it is time to quit */
+	pthread_cond_t done;  /* for the caller: the slot that is delivered next became DONE */
 	struct slot *slot;
 	size_t n_slots;
 	uint8_t *
@@ -126,6 +128,21 @@ static int find_direct(struct run_state *r, struct extent *run, uint64_t window,
 	return err;
 }
 
+/* Up to where @off and the window that it starts need not be read; @off: nothing to skip. */
+static uint64_t find_skipped(const struct run_state *r, uint64_t off, uint64_t window)
+{
+	const struct ranges *skip = r->e->skip;
+	size_t i = skip ? ranges_find(skip, off) : 0;
+	uint64_t end;
+
+	if (!skip || i == skip->n || skip->v[i].off > off)
+		return off;
+	end = skip->v[i].off + skip->v[i].len;
+	if (end < window)
+		return off;
+	return end >= r->end ? r->end : end - end % r->piece;
+}
+
 /*
  * The next piece from r->next on. A window of one piece that holds any stored byte is DATA as a
  * whole; zeros and lost bytes that fill whole windows go in one piece, however long.
@@ -141,6 +158,13 @@ static int plan_one(struct run_state *r, struct planned *p)
 	if (r->end - off > r->piece - off % r->piece)
 		window = off - off % r->piece + r->piece;
 	*p = (struct planned){.off = off, .kind = run.kind, .why = run.why};
+	at = run.kind == EXTENT_DATA ? find_skipped(r, off, window) : off;
+	if (at > off) {
+		p->skipped = true;
+		p->len = at - off;
+		r->next = at;
+		return 0;
+	}
 	if (r->e->direct && in_source(&run)) {
 		p->in = run.in;
 		p->at = run.at;
@@ -247,7 +271,8 @@ static void fill_next(struct run_state *r, unsigned worker)
 	s->err = slot_fill(r, s, worker);
 	pthread_mutex_lock(&r->lock);
 	s->state = DONE;
-	pthread_cond_broadcast(&r->wake);
+	if (s == &r->slot[r->tail % r->n_slots])
+		pthread_cond_signal(&r->done);
 }
 
 static void *worker_main(void *arg)
@@ -260,7 +285,7 @@ static void *worker_main(void *arg)
 		if (r->take < r->head)
 			fill_next(r, w->number);
 		else
-			pthread_cond_wait(&r->wake, &r->lock);
+			pthread_cond_wait(&r->ready, &r->lock);
 	}
 	pthread_mutex_unlock(&r->lock);
 	return NULL;
@@ -279,10 +304,13 @@ static int slot_plan(struct run_state *r, const struct planned *p)
 	s->p.at = p->at;
 	s->p.bad.n = 0;
 	s->err = 0;
-	s->state = p->kind == EXTENT_DATA && (!p->direct || r->e->work) ? READY : DONE;
+	if (p->kind != EXTENT_DATA || p->skipped || (p->direct && !r->e->work))
+		s->state = DONE;
+	else
+		s->state = READY;
 	r->head++;
 	if (s->state == READY)
-		pthread_cond_signal(&r->wake);
+		pthread_cond_signal(&r->ready);
 	return p->kind == EXTENT_LOST ? ranges_add(&s->p.bad, p->off, p->len, GRADE_LOST, p->why)
 				      : 0;
 }
@@ -315,6 +343,8 @@ static int deliver(struct run_state *r, struct slot *s)
 		err = e->deliver(e->arg, &s->p);
 	if (!err)
 		e->covered += s->p.len;
+	if (e->l->s->reads && e->l->ops->kind <= LAYER_CIPHER && s->p.buf && !s->p.bad.n)
+		reads_note(e->l->s->reads, e->l, s->p.off, s->p.len);
 	if (e->what)
 		session_progress(e->l->s, e->what, e->covered, e->len);
 	pthread_mutex_lock(&r->lock);
@@ -345,14 +375,14 @@ static int ring_run(struct run_state *r)
 		else if (r->take < r->head)
 			fill_next(r, 0);
 		else
-			pthread_cond_wait(&r->wake, &r->lock);
+			pthread_cond_wait(&r->done, &r->lock);
 		if (!err && session_stopped(r->e->l->s))
 			err = -EINTR;
 		if (err)
 			break;
 	}
 	r->quit = true;
-	pthread_cond_broadcast(&r->wake);
+	pthread_cond_broadcast(&r->ready);
 	pthread_mutex_unlock(&r->lock);
 	return err ? err : plan_err;
 }
@@ -378,7 +408,8 @@ int engine_run(struct engine *e)
 	r.spare = calloc(r.n_slots, sizeof(*r.spare));
 	r.plan = calloc(e->order == ENGINE_PHYSICAL ? SORT : 1, sizeof(*r.plan));
 	pthread_mutex_init(&r.lock, NULL);
-	pthread_cond_init(&r.wake, NULL);
+	pthread_cond_init(&r.ready, NULL);
+	pthread_cond_init(&r.done, NULL);
 	if (!r.slot || !r.spare || !r.plan)
 		goto out;
 	for (unsigned i = 1; i < threads; i++) {
@@ -400,7 +431,8 @@ out:
 	free(r.spare);
 	free(r.slot);
 	free(r.plan);
-	pthread_cond_destroy(&r.wake);
+	pthread_cond_destroy(&r.ready);
+	pthread_cond_destroy(&r.done);
 	pthread_mutex_destroy(&r.lock);
 	return err;
 }

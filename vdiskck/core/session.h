@@ -44,11 +44,13 @@ struct options {
 
 struct keyring;
 struct pace;
+struct reads;
 
 struct session {
 	struct options opt;
 	struct keyring *keys; /* what the user gave (crypto/keys.h), or NULL; not ours to free */
 	struct pace *pace;    /* how fast the engine may read; NULL: as fast as can be */
+	struct reads *reads;  /* what engines have read (reads.h); NULL: nobody wants to know */
 	/* Called for each finding, one at a time. Strings live until it returns. */
 	void (*on_finding)(void *arg, const struct finding *f);
 	/* Called with one line of text, no newline. */
