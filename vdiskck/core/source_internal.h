@@ -87,9 +87,16 @@ const struct part *source_part_at(const struct source *f, uint64_t off);
 int source_read(struct layer *l, uint64_t off, void *buf, size_t len, struct ranges *bad);
 int source_map(struct layer *l, uint64_t off, struct extent *run);
 
+/* source_places.c */
 /* places_new() - the folder of the image at @path and what --chain names; said if it fails */
 int places_new(struct session *s, const char *path, struct places **p);
 struct places *places_ref(struct places *p);
 void places_free(struct places *p);
+/* places_open() - opener: an absolute path without ".." from the place that holds it */
+int places_open(const struct opener *o, const char *path, int *fd, struct stat *st);
+/* places_open_named() - opener: a file or device that --chain names itself */
+int places_open_named(const struct opener *o, const char *path, int *fd, struct stat *st);
+/* places_folder() - the folder at @path, which is a place or lies below one, to be listed; -errno */
+int places_folder(const struct places *p, const char *path);
 
 #endif
