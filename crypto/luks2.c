@@ -13,6 +13,7 @@
 #include "vdiskck/core/endian.h"
 #include "vdiskck/core/json.h"
 #include "vdiskck/core/session.h"
+#include "vdiskck/core/text.h"
 
 enum { BINARY = 4096, HEADER_MIN = 16 << 10, HEADER_MAX = 4 << 20 };
 
@@ -191,31 +192,6 @@ static uint64_t num(const struct json *obj, const char *key)
 	return m && js_to_u64(m, &v) ? v : 0;
 }
 
-/* Base64 into @out; the length, or 0 when it is none or too long. */
-static size_t base64(const char *s, uint8_t *out, size_t cap)
-{
-	static const char set[] =
-		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-	uint32_t bits = 0, have = 0;
-	size_t n = 0;
-
-	for (; *s && *s != '='; s++) {
-		const char *p = strchr(set, *s);
-
-		if (!p)
-			return 0;
-		bits = bits << 6 | (uint32_t)(p - set);
-		have += 6;
-		if (have < 8)
-			continue;
-		have -= 8;
-		if (n == cap)
-			return 0;
-		out[n++] = (uint8_t)(bits >> have);
-	}
-	return n;
-}
-
 /* The bits of those elements of a JSON array of numbers-as-strings for which @index is >= 0. */
 static uint32_t id_mask(const struct json *arr, const struct luks *u,
 			int (*index)(const struct luks *u, unsigned id))
@@ -285,7 +261,7 @@ static bool slot_kdf(struct luks_slot *s, const struct json *kdf)
 {
 	const char *type = str(kdf, "type");
 
-	s->salt_len = base64(str(kdf, "salt"), s->salt, sizeof(s->salt));
+	s->salt_len = base64_bytes(str(kdf, "salt"), s->salt, sizeof(s->salt));
 	if (!strcmp(type, "pbkdf2")) {
 		s->kdf = LUKS_PBKDF2;
 		s->kdf_hash = prim_hash_find(str(kdf, "hash"));
@@ -437,8 +413,8 @@ static void digest_take(void *arg, const char *key, struct json *j)
 		return;
 	d->hash = prim_hash_find(str(j, "hash"));
 	d->passes = num(j, "iterations");
-	d->salt_len = base64(str(j, "salt"), d->salt, sizeof(d->salt));
-	d->value_len = base64(str(j, "digest"), d->value, sizeof(d->value));
+	d->salt_len = base64_bytes(str(j, "salt"), d->salt, sizeof(d->salt));
+	d->value_len = base64_bytes(str(j, "digest"), d->value, sizeof(d->value));
 	d->segments = id_mask(js_get(j, "segments"), u, segment_index);
 	if (d->hash < 0 || !d->value_len)
 		return;

@@ -104,9 +104,9 @@ static const struct row {
 	{"verify", O_VERIFY, NULL, CMD_SEAL, "IMAGE is a seal: read and check every page of it"},
 	{"seal", O_SEAL, "SEAL", CMD_SCRUB, "compare with it; repeatable: parents have their own"},
 	{"changed", O_CHANGED, "MAPFILE", CMD_SCRUB | CMD_MERGE,
-	 "what was written to since: '+' in a ddrescue map"},
+	 "what was written to since: '+' in a ddrescue map, or what xe lists"},
 	{"bitmap", O_BITMAP, "NAME", CMD_SCRUB | CMD_MERGE,
-	 "the same, by a persistent bitmap of the qcow2"},
+	 "the same, by a dirty bitmap of the qcow2 or of the NBD export"},
 	{"cbt", O_CBT, "FILE", CMD_SCRUB | CMD_MERGE,
 	 "the same, by a change block log of XenServer"},
 	{"reseal", O_RESEAL, NULL, CMD_SCRUB | CMD_MERGE,
@@ -421,7 +421,7 @@ static int set(struct args *a, int c, char *arg)
 	case O_VERIFY: a->verify = true; return 0;
 	case O_SEAL: return add_string(&a->seal, arg);
 	case O_CHANGED: a->changed = arg; return 0;
-	case O_BITMAP: a->bitmap = arg; return 0;
+	case O_BITMAP: a->bitmap = a->opt.bitmap = arg; return 0;
 	case O_CBT: a->cbt = arg; return 0;
 	case O_RESEAL: a->reseal = true; return 0;
 	case O_ACCEPT: a->accept = true; return 0;

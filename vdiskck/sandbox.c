@@ -172,8 +172,6 @@ static const char *const attack[] = {
 	"listen",
 	"accept",
 	"accept4",
-	"sendto",
-	"sendmsg",
 	"sendmmsg",
 	"mount",
 	"umount2",
@@ -213,6 +211,9 @@ static const char *const attack[] = {
 	"mknodat",
 	NULL,
 };
+
+/* The same, unless the image comes through a connection (add_connection()). */
+static const char *const attack_local[] = {"sendto", "sendmsg", NULL};
 
 /* What reading, threads, memory, time, output, SQLite and a prompt need. */
 static const char *const needed[] = {
@@ -408,7 +409,19 @@ static int add_by_argument(scmp_filter_ctx f)
 	return r;
 }
 
-static int syscall_filter(char report[SANDBOX_TEXT])
+/* A connection that is open by now: send() gives no address. TLS sends by sendmsg(). */
+static int add_connection(scmp_filter_ctx f)
+{
+	const struct scmp_arg_cmp no_address = {4, SCMP_CMP_EQ, 0, 0};
+	int r = seccomp_rule_add_array(f, SCMP_ACT_ALLOW, SCMP_SYS(sendto), 1, &no_address);
+
+	return r ? r
+		 : add_names(f, SCMP_ACT_ALLOW,
+			     (const char *const[]){"sendmsg", "recvfrom", "recvmsg", "shutdown",
+						   "getsockopt", NULL});
+}
+
+static int syscall_filter(bool remote, char report[SANDBOX_TEXT])
 {
 	scmp_filter_ctx f;
 	int r = -ENOMEM;
@@ -425,10 +438,14 @@ static int syscall_filter(char report[SANDBOX_TEXT])
 		seccomp_attr_set(f, SCMP_FLTATR_CTL_OPTIMIZE, 2);
 	if (!r)
 		r = add_names(f, SCMP_ACT_KILL_PROCESS, attack);
+	if (!r && !remote)
+		r = add_names(f, SCMP_ACT_KILL_PROCESS, attack_local);
 	if (!r)
 		r = add_names(f, SCMP_ACT_ALLOW, needed);
 	if (!r)
 		r = add_by_argument(f);
+	if (!r && remote)
+		r = add_connection(f);
 	if (!r)
 		r = seccomp_load(f);
 	seccomp_release(f);
@@ -458,6 +475,6 @@ int sandbox_enter(const struct layer *source, const char *const *read, const cha
 	}
 	r = landlock(source, read, write, report);
 	first = first ? first : r;
-	r = syscall_filter(report);
+	r = syscall_filter(source_is_remote(source), report);
 	return first ? first : r;
 }

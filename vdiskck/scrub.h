@@ -109,8 +109,10 @@ size_t scrub_leaf_len(const struct layer *l, uint64_t index);
 int scrub_spans_add(struct scrub_spans *to, uint64_t first, uint64_t n);
 
 /*
- * scrub_track_map() - a map of what changed, ddrescue's form: '+' blocks were written to
- * scrub_track_bitmap() - a persistent dirty bitmap of the qcow2 layer itself; @name NULL: its only one
+ * scrub_track_map() - a map of what changed, ddrescue's form: '+' blocks were written to; or what
+ *	`xe vdi-list-changed-blocks` printed
+ * scrub_track_bitmap() - a persistent dirty bitmap of the qcow2 layer itself, or one that the server
+ *	of an NBD export shows
  * scrub_track_cbt() - a change block log of XenServer (*.cbtlog): 64 KiB blocks
  * 0, or -errno after run_fail(): also when the account does not cover all of the time since.
  */

@@ -326,7 +326,7 @@ struct json *state_json(struct state *st, int status)
 	js_str(j, "record", "scrub_state");
 	js_int(j, "schema", SCHEMA);
 	js_str(j, "version", VDISKCK_VERSION);
-	label_put(st->r->source, j);
+	label_put(st->r->source, st->r->a->image, j);
 	js_str(j, "config", st->config);
 	js_int(j, "begun", st->begun);
 	js_int(j, "saved", (int64_t)time(NULL));

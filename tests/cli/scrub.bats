@@ -121,6 +121,35 @@ sys.stdout.buffer.write(bytes(32) + struct.pack("<IIQ", int(sys.argv[1]), 0, 64 
 	expect_text 'not consistent'
 }
 
+@test "what xe vdi-list-changed-blocks prints keeps account: most significant bit first" {
+	disk a.raw
+	run_vdiskck seal a.raw -o "$OUT/s"
+	printf CHANGED | dd of=a.raw bs=1 seek=9000000 conv=notrunc status=none
+	printf ROTTEN | dd of=a.raw bs=1 seek=12000000 conv=notrunc status=none
+	touch -d '2 days ago' a.raw
+	changed() { # BYTES: as xe prints it
+		python3 -c 'import base64, sys
+bits = bytearray(int(sys.argv[1])); n = 9000000 // 65536; bits[n // 8] |= 0x80 >> n % 8
+print(base64.b64encode(bits).decode())' "$1"
+	}
+	# The log's padding may be there; the list of a smaller disk is of another.
+	for bytes in 128 136; do
+		changed $bytes >"$OUT/list"
+		run_vdiskck scrub a.raw --seal "$OUT/s" --changed "$OUT/list" --json --format raw
+		expect_status 2
+		[ "$(found scrub-rot)" = "$((12000000 / 4096 * 4096))+4096" ]
+		expect_json 'any(.record == "scrub" and .written == 1 and .rot == 1)'
+	done
+	changed 127 >"$OUT/list"
+	run_vdiskck scrub a.raw --seal "$OUT/s" --changed "$OUT/list" --format raw
+	expect_status 3
+	expect_text 'a list of 1016 blocks, this disk has 1024'
+	printf '/%.0s' $(seq 200) >"$OUT/list"
+	run_vdiskck scrub a.raw --seal "$OUT/s" --changed "$OUT/list" --format raw
+	expect_status 3
+	expect_text 'a list of 1200 blocks'
+}
+
 @test "a write to the wrong place says where it belongs" {
 	disk a.raw
 	run_vdiskck seal a.raw -o "$OUT/s"

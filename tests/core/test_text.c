@@ -256,6 +256,33 @@ static void times_are_rfc_3339_or_a_number(void **state)
 	assert_string_equal(time_text(-62135596800, 0, buf), "0001-01-01T00:00:00Z");
 }
 
+static void base64_is_that_of_the_rfc(void **state)
+{
+	/* RFC 4648, section 10, and what is none. */
+	static const struct {
+		const char *text, *bytes;
+	} v[] = {{"", ""},
+		 {"Zg==", "f"},
+		 {"Zm8=", "fo"},
+		 {"Zm9v", "foo"},
+		 {"Zm9vYg==", "foob"},
+		 {"Zm9vYmE=", "fooba"},
+		 {"Zm9vYmFy", "foobar"},
+		 {"Zm9v\nYmFy\r\n", "foobar"},
+		 {"Zm 9v", ""},
+		 {"Zm9-", ""},
+		 {"Zm9vYmFyYg==", ""}};
+	uint8_t out[6];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(v) / sizeof(*v); i++) {
+		size_t n = base64_bytes(v[i].text, out, sizeof(out));
+
+		assert_int_equal(n, strlen(v[i].bytes));
+		assert_memory_equal(out, v[i].bytes, n);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -270,6 +297,7 @@ int main(void)
 		cmocka_unit_test(utf16_is_read_in_both_byte_orders),
 		cmocka_unit_test(lone_surrogates_are_kept_and_shown),
 		cmocka_unit_test(guids_are_written_in_both_orders),
+		cmocka_unit_test(base64_is_that_of_the_rfc),
 		cmocka_unit_test(times_are_rfc_3339_or_a_number),
 	};
 

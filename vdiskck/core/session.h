@@ -34,6 +34,7 @@ struct finding {
 struct options {
 	const char *const *chain;  /* folders where parents may lie; NULL-terminated, may be NULL */
 	const char *const *header; /* --header [LAYER=]FILE, NULL-terminated; may be NULL */
+	const char *bitmap;	   /* NBD: a dirty bitmap to ask the server for, or NULL */
 	const char *bad_map;	   /* ddrescue map of the image, or NULL */
 	const char *format;	   /* driver to use for or on the container, or NULL: probe */
 	bool data;		   /* check: everything that carries a checksum or tag, too */

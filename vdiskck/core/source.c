@@ -103,9 +103,11 @@ static void source_close(struct layer *l)
 
 	if (!f)
 		return;
-	for (size_t i = 0; i < f->n; i++)
+	for (size_t i = 0; i < f->n; i++) {
+		export_close(f->part[i].nbd);
 		if (f->part[i].fd >= 0)
 			close(f->part[i].fd);
+	}
 	free(f->part);
 	free(f->dir[0]);
 	free(f->dir[1]);
@@ -122,7 +124,8 @@ static void source_info(struct layer *l, struct json *to)
 	size_t missing = 0;
 
 	js_str(to, "type",
-	       f->n > 1				? "split file"
+	       f->part[0].nbd			? "NBD export"
+	       : f->n > 1			? "split file"
 	       : S_ISBLK(f->part[0].st.st_mode) ? "block device"
 						: "file");
 	if (f->n > 1) {
@@ -169,10 +172,19 @@ static void folders_set(struct source *f, const char *path)
 	free(real_folder);
 }
 
+static int export_only(struct session *s, struct source *f, const char *uri)
+{
+	f->part = calloc(1, sizeof(*f->part));
+	if (!f->part)
+		return -ENOMEM;
+	f->n = 1;
+	return export_open(s, uri, &f->part[0]);
+}
+
 int source_make(struct session *s, const struct opener *o, const char *path, struct places *places,
 		struct layer **out)
 {
-	const char *base = strrchr(path, '/');
+	const char *base = o->open ? strrchr(path, '/') : NULL;
 	struct layer *l = layer_new(s, &source_ops, NULL, base ? base + 1 : path);
 	struct source *f = calloc(1, sizeof(*f));
 	int sector = 0, r;
@@ -186,7 +198,7 @@ int source_make(struct session *s, const struct opener *o, const char *path, str
 	pthread_mutex_init(&f->lock, NULL);
 	l->priv = f; /* from here on source_close() frees it */
 	f->places = places_ref(places);
-	r = split_open(f, o, path);
+	r = o->open ? split_open(f, o, path) : export_only(s, f, path);
 	if (!r)
 		r = split_place(f, &l->size);
 	if (r) {
@@ -196,7 +208,10 @@ int source_make(struct session *s, const struct opener *o, const char *path, str
 	if (S_ISBLK(f->part[0].st.st_mode) && !ioctl(f->part[0].fd, BLKSSZGET, &sector) &&
 	    sector >= 512 && sector <= 4096)
 		l->sector = (uint32_t)sector;
-	folders_set(f, path);
+	if (f->part[0].nbd && export_sector(f->part[0].nbd) > l->sector)
+		l->sector = (uint32_t)export_sector(f->part[0].nbd);
+	if (o->open)
+		folders_set(f, path);
 	*out = l;
 	return 0;
 }
@@ -281,7 +296,8 @@ static int bad_map_apply(struct layer *l)
 
 int source_open(struct session *s, const char *path, struct layer **l)
 {
-	const struct opener o = {.open = open_named};
+	bool export = source_is_export(path);
+	const struct opener o = {.open = export ? NULL : open_named};
 	struct places *places = NULL;
 	int r = source_make(s, &o, path, NULL, l);
 
@@ -294,8 +310,8 @@ int source_open(struct session *s, const char *path, struct layer **l)
 		return r;
 	}
 	if (r)
-		return session_err(s, r, "%s", path);
-	r = places_new(s, path, &places);
+		return export ? r : session_err(s, r, "%s", path);
+	r = places_new(s, export ? NULL : path, &places);
 	((struct source *)(*l)->priv)->places = places;
 	if (!r && s->opt.bad_map)
 		r = bad_map_apply(*l);
@@ -331,11 +347,18 @@ bool source_same(const struct layer *a, const struct layer *b)
 
 	if (a->ops != &source_ops || b->ops != &source_ops)
 		return false;
+	if (x->part[0].fd < 0 || y->part[0].fd < 0)
+		return a == b;
 	s = &x->part[0].st;
 	t = &y->part[0].st;
 	if (S_ISBLK(s->st_mode) && S_ISBLK(t->st_mode))
 		return s->st_rdev == t->st_rdev;
 	return s->st_dev == t->st_dev && s->st_ino == t->st_ino;
+}
+
+bool source_is_remote(const struct layer *l)
+{
+	return l && l->ops == &source_ops && ((const struct source *)l->priv)->part[0].nbd;
 }
 
 bool source_mtime(const struct layer *l, int64_t *sec)

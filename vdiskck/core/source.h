@@ -18,7 +18,7 @@
 #include "vdiskck/core/layer.h"
 
 /*
- * source_open() - the image that the user named
+ * source_open() - the image that the user named: a path, or the URI of an NBD export
  * A path that ends in .001 (.000, .01, .0001 ...) with neighbours is a split image. Its parts
  * have the size of most of them, but the last: one that is missing or smaller leaves a gap. If
  * one is larger they follow each other as they are, after SOURCE_PART_SIZE.
@@ -63,6 +63,14 @@ const char *source_folder(const struct layer *l, size_t i);
  * read() of the layer gives: only that knows how to go round bad sectors.
  */
 int source_fd(const struct layer *l, uint64_t off, uint64_t *at, uint64_t *len);
+
+/*
+ * source_dirty() - of an NBD export: what the bitmap s->opt.bitmap names as written to, sorted
+ * 0; -EOPNOTSUPP: no export; -ENOENT: it has no such bitmap, or the user named none; other -errno
+ */
+int source_dirty(const struct layer *l, struct ranges *dirty);
+/* source_is_remote() - does reading it take a network connection? */
+bool source_is_remote(const struct layer *l);
 
 /* source_same() - are the two the same file (device and inode)? */
 bool source_same(const struct layer *a, const struct layer *b);

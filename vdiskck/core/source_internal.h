@@ -25,9 +25,12 @@ struct places {
 	struct place *v;
 };
 
-/* One file: all of the source, or one part of a split image. */
+struct nbd_export;
+
+/* One file: all of the source, or one part of a split image. Or an export of an NBD server. */
 struct part {
-	int fd; /* -1: missing */
+	int fd; /* -1: missing, or an export */
+	struct nbd_export *nbd;
 	struct stat st;
 	uint64_t size;	   /* bytes of the file or device when it was opened */
 	uint64_t off, len; /* its bytes in the layer; @len may be more than @size (cut short) */
@@ -64,6 +67,7 @@ struct source {
 /*
  * A way to open a file by name: 0, -ENOENT, -EACCES or another -errno.
  * @fd: read-only, a regular file or a block device; @st: what fstat() says
+ * NULL: the path is the URI of an NBD export.
  */
 struct opener {
 	int (*open)(const struct opener *o, const char *path, int *fd, struct stat *st);
@@ -87,8 +91,24 @@ const struct part *source_part_at(const struct source *f, uint64_t off);
 int source_read(struct layer *l, uint64_t off, void *buf, size_t len, struct ranges *bad);
 int source_map(struct layer *l, uint64_t off, struct extent *run);
 
+/* source_nbd.c */
+/* source_is_export() - an NBD URI? */
+bool source_is_export(const char *path);
+/* export_open() - connect, said if it fails; p->nbd and p->size. export_close(): @x may be NULL */
+int export_open(struct session *s, const char *uri, struct part *p);
+void export_close(struct nbd_export *x);
+/* export_sector() - what the server reads at once, at least: 1, or a power of two */
+size_t export_sector(const struct nbd_export *x);
+/* export_pread() - as pread(), but for the end: [at, at + n) lies in the export */
+ssize_t export_pread(struct nbd_export *x, void *buf, size_t n, uint64_t at);
+/* export_stretch() - the zeros or the data around @off; empty if the server can't tell */
+struct stretch export_stretch(struct nbd_export *x, uint64_t off);
+
 /* source_places.c */
-/* places_new() - the folder of the image at @path and what --chain names; said if it fails */
+/*
+ * places_new() - the folder of the image at @path and what --chain names; said if it fails
+ * @path: NULL for an export, which lies in no folder
+ */
 int places_new(struct session *s, const char *path, struct places **p);
 struct places *places_ref(struct places *p);
 void places_free(struct places *p);

@@ -67,13 +67,14 @@ static char *folder_of(const char *path)
 int places_new(struct session *s, const char *path, struct places **out)
 {
 	struct places *p = calloc(1, sizeof(*p));
-	char *real = realpath(path, NULL), *dir[2] = {folder_of(path), NULL};
+	char *real = path ? realpath(path, NULL) : NULL;
+	char *dir[2] = {path ? folder_of(path) : NULL, NULL};
 	int r = -ENOMEM;
 
-	if (!p || !dir[0])
+	if (!p || (path && !dir[0]))
 		goto out;
 	atomic_init(&p->refs, 1);
-	r = place_add(p, dir[0]);
+	r = path ? place_add(p, dir[0]) : 0;
 	if (r) {
 		session_err(s, r, "%s", dir[0]);
 		goto out;

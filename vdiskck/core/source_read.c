@@ -70,7 +70,8 @@ static uint64_t unreadable_at(struct source *f, uint64_t off, uint64_t *next)
 /* The device is gone, or the file is: no use in trying each sector. */
 static bool gone(int err)
 {
-	return err == ENXIO || err == ENODEV || err == ESTALE || err == ENOMEDIUM || err == EBADF;
+	return err == ENXIO || err == ENODEV || err == ESTALE || err == ENOMEDIUM || err == EBADF ||
+	       err == ENOTCONN;
 }
 
 /* A read of one file that may have to go round bad sectors. */
@@ -158,7 +159,8 @@ static int reading_run(struct reading *r)
 			n = (size_t)(next - r->off);
 		if (left > n)
 			left = n;
-		got = pread(r->part->fd, r->p, n, (off_t)at);
+		got = r->part->nbd ? export_pread(r->part->nbd, r->p, n, at)
+				   : pread(r->part->fd, r->p, n, (off_t)at);
 		if (got > 0) {
 			advance(r, (size_t)got);
 			r->again = false;
@@ -292,6 +294,12 @@ static bool in_hole(struct source *f, uint64_t off, uint64_t *len)
 	const struct part *p = &f->part[0];
 	struct stretch s;
 
+	if (p->nbd) {
+		s = export_stretch(p->nbd, off);
+		if (s.end > off && *len > s.end - off)
+			*len = s.end - off;
+		return s.hole;
+	}
 	if (f->n != 1 || p->fd < 0 || !S_ISREG(p->st.st_mode) || off >= p->size ||
 	    (uint64_t)p->st.st_blocks * 512 >= p->size)
 		return false;

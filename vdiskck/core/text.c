@@ -151,6 +151,32 @@ static size_t utf8_char(const uint8_t *p, size_t len, uint32_t *cp)
 	return n;
 }
 
+size_t base64_bytes(const char *s, uint8_t *out, size_t cap)
+{
+	static const char set[] =
+		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+	uint32_t bits = 0, have = 0;
+	size_t n = 0;
+
+	for (; *s && *s != '='; s++) {
+		const char *p = strchr(set, *s);
+
+		if (*s == '\n' || *s == '\r')
+			continue;
+		if (!p)
+			return 0;
+		bits = bits << 6 | (uint32_t)(p - set);
+		have += 6;
+		if (have < 8)
+			continue;
+		have -= 8;
+		if (n == cap)
+			return 0;
+		out[n++] = (uint8_t)(bits >> have);
+	}
+	return n;
+}
+
 bool utf8_valid(const char *s)
 {
 	const uint8_t *p = (const uint8_t *)s;

@@ -28,6 +28,11 @@ const char *guid_text_le(const uint8_t guid[16], char buf[GUID_TEXT]);
 /* time_text() - RFC 3339 UTC of seconds since 1970 and nanoseconds (0: no fraction printed) */
 const char *time_text(int64_t sec, uint32_t nsec, char buf[TIME_TEXT]);
 
+/*
+ * base64_bytes() - RFC 4648, section 4, in lines or not, up to the padding
+ * Returns the number of bytes, or 0: it is none, or has more than @cap of them.
+ */
+size_t base64_bytes(const char *s, uint8_t *out, size_t cap);
 /* utf8_valid() - is all of @s UTF-8, without surrogates and overlong forms? */
 bool utf8_valid(const char *s);
 /*
