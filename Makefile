@@ -6,6 +6,7 @@
 #   make fuzz       every driver against arbitrary bytes               (FUZZ_SECONDS=60 each)
 #   make bench      ratios against qemu-img and others
 #   make lint       formatting, static analysis, include direction, manual
+#   make nbdkit     build/nbdkit-vdiskck-plugin.so                     (where nbdkit's header is)
 #   make install    DESTDIR, PREFIX; and uninstall
 
 CC      ?= cc
@@ -44,7 +45,7 @@ HARDEN   = -fstack-protector-strong -D_FILE_OFFSET_BITS=64 -fPIC
 ALL_CFLAGS = -std=c11 -D_GNU_SOURCE -I. $(WARN) $(HARDEN) $(CFLAGS) $(SANFLAGS)
 
 LIB_SRC  = $(wildcard vdiskck/core/*.c crypto/*.c formats/*.c formats/*/*.c recover/*.c) \
-	   $(filter-out vdiskck/main.c vdiskck/cmd_%.c,$(wildcard vdiskck/*.c))
+	   $(filter-out vdiskck/main.c vdiskck/nbdkit.c vdiskck/cmd_%.c,$(wildcard vdiskck/*.c))
 BIN_SRC  = $(wildcard vdiskck/main.c vdiskck/cmd_*.c)
 # tests/lib/eio_shim.c makes reads fail: only for the tests that ask for it, and for LD_PRELOAD.
 TEST_LIB = $(filter-out tests/lib/eio_shim.c,$(wildcard tests/lib/*.c))
@@ -62,7 +63,11 @@ TESTS    = $(TEST_SRC:tests/%.c=$B/tests/%)
 FLIB_OBJ = $(FUZZ_LIB:%.c=$B/obj/%.o)
 FUZZERS  = $(FUZZ_DRIVERS:%=$B/fuzz_%) $(FUZZ_SRC:tests/fuzz/%.c=$B/%)
 
-all: $B/vdiskck $B/libvdiskck.a man/vdiskck-findings.7
+# nbdkit looks for plugins in one place, whatever our PREFIX.
+PLUGIN     = $(if $(wildcard /usr/include/nbdkit-plugin.h),$B/nbdkit-vdiskck-plugin.so)
+PLUGIN_DIR = $(DESTDIR)$(shell pkg-config --variable=plugindir nbdkit)
+
+all: $B/vdiskck $B/libvdiskck.a $(PLUGIN) man/vdiskck-findings.7
 
 $B/vdiskck: $(BIN_OBJ) $B/libvdiskck.a
 	$(SAY) LD $@
@@ -76,6 +81,13 @@ $B/libvdiskck.a: $(LIB_OBJ)
 	@rm -f $@
 	$(SAY) AR $@
 	$(Q)$(AR) rcs $@ $^
+
+# The library's names stay inside: nbdkit's own and those of filters share one space with them.
+$B/nbdkit-vdiskck-plugin.so: $B/obj/vdiskck/nbdkit.o $B/libvdiskck.a
+	$(SAY) LD $@
+	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -shared -Wl,--exclude-libs,ALL -o $@ $^ $(LIBS)
+
+nbdkit: $B/nbdkit-vdiskck-plugin.so
 
 # A changed compiler or flag rebuilds everything: the stamp's text is the command.
 FLAGS_TEXT = $(CC) $(ALL_CFLAGS)
@@ -127,7 +139,7 @@ $B/tests/core/test_source $B/tests/core/test_source_beside: $B/obj/tests/lib/eio
 $B/eio_shim.so: tests/lib/eio_shim.c $B/flags
 	$(CC) -std=c11 -D_GNU_SOURCE $(WARN) $(HARDEN) -O1 -shared -o $@ $< -ldl
 
--include $(LIB_OBJ:.o=.d) $(BIN_OBJ:.o=.d) $(TLIB_OBJ:.o=.d)
+-include $(LIB_OBJ:.o=.d) $(BIN_OBJ:.o=.d) $B/obj/vdiskck/nbdkit.d $(TLIB_OBJ:.o=.d)
 -include $(TEST_SRC:%.c=$B/obj/%.d)
 
 # Makers of images, linked with the library. For tests, and by hand: fixtures/README.
@@ -180,8 +192,10 @@ install: all
 		$(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/$${page##*/}; done
 	install -D -m 644 deploy/completion.bash \
 		$(DESTDIR)$(PREFIX)/share/bash-completion/completions/vdiskck
+	$(if $(PLUGIN),install -D -m 755 $(PLUGIN) $(PLUGIN_DIR)/nbdkit-vdiskck-plugin.so)
 
 uninstall:
+	$(if $(PLUGIN),rm -f $(PLUGIN_DIR)/nbdkit-vdiskck-plugin.so)
 	rm -f $(DESTDIR)$(PREFIX)/bin/vdiskck $(DESTDIR)$(PREFIX)/share/bash-completion/completions/vdiskck
 	for page in $(MAN); do \
 		rm -f $(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/$${page##*/}; done
@@ -194,5 +208,5 @@ clean:
 	rm -rf build
 
 FORCE:
-.PHONY: all bench check clean demo deps fixtures fuzz fuzz-programs fuzzers install lint tests uninstall FORCE
+.PHONY: all bench check clean demo deps fixtures fuzz fuzz-programs fuzzers install lint nbdkit tests uninstall FORCE
 .SECONDARY:

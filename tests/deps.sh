@@ -5,16 +5,17 @@
 set -eu
 
 build="gcc make pkg-config libgcrypt20-dev zlib1g-dev libzstd-dev liblzma-dev liblz4-dev
-libdeflate-dev libwim-dev libxxhash-dev libjson-c-dev libsqlite3-dev libnbd-dev libseccomp-dev"
+libdeflate-dev libwim-dev libxxhash-dev libjson-c-dev libsqlite3-dev libnbd-dev libseccomp-dev
+nbdkit-plugin-dev"
 # clang: fuzz targets. The rest: oracles, and tools that make images.
 tests="libcmocka-dev bats clang libclang-rt-14-dev mandoc jq xz-utils zstd bzip2 python3 qemu-utils
 libvhdi-utils gddrescue fdisk gdisk parted ntfs-3g dosfstools mtools e2fsprogs git dislocker
 attr libbde-utils libhivex-bin cryptsetup-bin libevtx-utils python3-evtx exfatprogs lvm2 mdadm sleuthkit
-slurm-wlm munge parallel"
+slurm-wlm munge parallel nbdkit libnbd-bin"
 # shellcheck disable=SC2034 # named by an argument
 lint="clang-format cppcheck shellcheck"
 # shellcheck disable=SC2034
-bench="time nbdkit libnbd-bin"
+bench="time"
 
 wanted="$build $tests"
 for group in "$@"; do
