@@ -9,6 +9,7 @@
  */
 #include <errno.h>
 #include <inttypes.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +22,7 @@
 #include "crypto/luks.h"
 #include "formats/stack.h"
 #include "vdiskck/core/text.h"
+#include "vdiskck/out_json.h"
 #include "vdiskck/run.h"
 #include "vdiskck/version.h"
 
@@ -42,6 +44,8 @@ static struct config {
 
 static struct session session;
 static struct layer *source;
+/* Naming a layer may discover what stands on a snapshot: connections come one by one. */
+static pthread_mutex_t stack_lock = PTHREAD_MUTEX_INITIALIZER;
 
 static void on_error(void *arg, const char *line)
 {
@@ -152,7 +156,7 @@ static struct layer *find(const char *name)
 	if (!l)
 		nbdkit_error("no layer %s (vdiskck info shows them)", name);
 	else if (l->state || l->locked)
-		nbdkit_error("%s can't be read: %s", l->path, strerror(-(l->state | l->locked)));
+		nbdkit_error("%s can't be read: it is %s", l->path, layer_state_name(l));
 	else
 		return l;
 	return NULL;
@@ -203,15 +207,25 @@ static int list_layer(void *arg, struct layer *l)
 
 static int plugin_list_exports(int readonly, int is_tls, struct nbdkit_exports *exports)
 {
+	int r;
+
 	(void)readonly;
 	(void)is_tls;
-	return stack_walk(source, list_layer, exports);
+	pthread_mutex_lock(&stack_lock);
+	r = stack_walk(source, list_layer, exports);
+	pthread_mutex_unlock(&stack_lock);
+	return r;
 }
 
 static void *plugin_open(int readonly)
 {
+	struct layer *l;
+
 	(void)readonly;
-	return find(nbdkit_export_name());
+	pthread_mutex_lock(&stack_lock);
+	l = find(nbdkit_export_name());
+	pthread_mutex_unlock(&stack_lock);
+	return l;
 }
 
 static const char *plugin_export_description(void *handle)
