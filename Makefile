@@ -47,8 +47,9 @@ ALL_CFLAGS = -std=c11 -D_GNU_SOURCE -I. $(WARN) $(HARDEN) $(CFLAGS) $(SANFLAGS)
 LIB_SRC  = $(wildcard vdiskck/core/*.c crypto/*.c formats/*.c formats/*/*.c recover/*.c) \
 	   $(filter-out vdiskck/main.c vdiskck/nbdkit.c vdiskck/cmd_%.c,$(wildcard vdiskck/*.c))
 BIN_SRC  = $(wildcard vdiskck/main.c vdiskck/cmd_*.c)
-# tests/lib/eio_shim.c makes reads fail: only for the tests that ask for it, and for LD_PRELOAD.
-TEST_LIB = $(filter-out tests/lib/eio_shim.c,$(wildcard tests/lib/*.c))
+# The shims make calls fail: only for the tests that ask for it, and for LD_PRELOAD.
+TEST_LIB = $(filter-out %_shim.c,$(wildcard tests/lib/*.c))
+SHIMS    = $B/eio_shim.so $B/fault_shim.so
 TEST_SRC = $(wildcard tests/core/test_*.c tests/crypto/test_*.c tests/formats/test_*.c \
 	   tests/recover/test_*.c tests/vdiskck/test_*.c)
 FUZZ_LIB = $(filter-out tests/fuzz/fuzz_%.c,$(wildcard tests/fuzz/*.c))
@@ -136,7 +137,7 @@ fuzz: deps fuzz-programs
 -include $(FUZZ_LIB:%.c=$B/obj/%.d)
 $B/tests/core/test_source $B/tests/core/test_source_beside: $B/obj/tests/lib/eio_shim.o
 
-$B/eio_shim.so: tests/lib/eio_shim.c $B/flags
+$(SHIMS): $B/%.so: tests/lib/%.c $B/flags
 	$(CC) -std=c11 -D_GNU_SOURCE $(WARN) $(HARDEN) -O1 -shared -o $@ $< -ldl
 
 -include $(LIB_OBJ:.o=.d) $(BIN_OBJ:.o=.d) $B/obj/vdiskck/nbdkit.d $(TLIB_OBJ:.o=.d)
@@ -166,7 +167,7 @@ $B/evtx_bench: $B/obj/tests/bench/evtx_bench.o $B/libvdiskck.a
 
 -include $B/obj/fixtures/bitlocker/mkbitlocker.d $B/obj/fixtures/evtx/mkevtx.d $B/obj/tests/bench/cryptobench.d
 
-tests: $(TESTS) $(FIXTURES) $B/eio_shim.so
+tests: $(TESTS) $(FIXTURES) $(SHIMS)
 
 # Install what is missing first, in a make of its own: headers must be there before compiling.
 check: deps

@@ -15,6 +15,7 @@
 #include "vdiskck/core/source.h"
 #include "vdiskck/core/text.h"
 #include "vdiskck/damage.h"
+#include "vdiskck/parts.h"
 
 enum {
 
@@ -24,6 +25,7 @@ enum {
 static int check_layer(void *arg, struct layer *l)
 {
 	struct run *r = arg;
+	const char *how = r->s.opt.data ? "structure and tags" : "structure";
 	int err = 0;
 
 	if (session_stopped(&r->s))
@@ -34,8 +36,11 @@ static int check_layer(void *arg, struct layer *l)
 		r->found.undecided = true; /* locked or unsupported: the driver said why */
 		return 0;
 	}
-	if (l->ops->check)
-		err = l->ops->check(l);
+	if (!l->ops->check || parts_begin(r->parts, how, l, NULL))
+		return 0;
+	err = l->ops->check(l);
+	if (!err && !session_stopped(&r->s))
+		parts_end(r->parts, how, l, NULL);
 	if (err && err != -EINTR) {
 		r->failed = true;
 		layer_err(l, err, "check");
@@ -50,9 +55,12 @@ static int check_ciphertext(void *arg, struct layer *l)
 	struct run *r = arg;
 	int err;
 
-	if (!l->ops->ciphertext || !layer_within(l, r->volume))
+	if (!l->ops->ciphertext || !layer_within(l, r->volume) ||
+	    parts_begin(r->parts, "ciphertext", l, NULL))
 		return 0;
 	err = keyless_check(l);
+	if (!err && !session_stopped(&r->s))
+		parts_end(r->parts, "ciphertext", l, NULL);
 	if (err && err != -EINTR) {
 		r->failed = true;
 		layer_err(l, err, "check of the ciphertext");
@@ -163,10 +171,15 @@ static int read_all(struct run *r, struct layer *l, struct ranges *bad)
 			   .what = "reading",
 			   .deliver = deliver,
 			   .arg = &rd};
-	int err = r->s.reads ? reads_of(r->s.reads, l, &was_read) : 0;
+	int err;
 
+	if (parts_begin(r->parts, "data", l, bad))
+		return 0;
+	err = r->s.reads ? reads_of(r->s.reads, l, &was_read) : 0;
 	if (!err)
 		err = engine_run(&e);
+	if (!err)
+		parts_end(r->parts, "data", l, bad);
 	ranges_free(&was_read);
 	return err;
 }
@@ -280,6 +293,7 @@ int checkup(struct run *r, struct ranges *lost)
 		err = stack_walk(r->source, check_ciphertext, r);
 	if (!err && !disk->state)
 		err = add_up(r, disk, &bad);
+	parts_close(r->parts);
 	r->s.reads = NULL;
 	reads_free(&reads);
 	if (!err)

@@ -18,6 +18,7 @@
 #include "vdiskck/lock.h"
 #include "vdiskck/out_json.h"
 #include "vdiskck/out_text.h"
+#include "vdiskck/parts.h"
 #include "vdiskck/plan.h"
 #include "vdiskck/prom.h"
 #include "vdiskck/scrub_image.h"
@@ -241,6 +242,8 @@ static int scrub(struct run *r, struct scrubbing *g)
 	err = state_begin(&g->state, g->v, g->n, r->a->resume);
 	if (!err)
 		err = compare(r, g);
+	if (err)
+		parts_close(g->state.parts);
 	if (!err)
 		err = checkup(r, NULL);
 	else if (err == -EINTR)

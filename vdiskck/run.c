@@ -56,7 +56,10 @@ static void on_finding(void *arg, const struct finding *f)
 {
 	struct run *r = arg;
 
-	collect_finding(&r->found, f);
+	if (r->on_fact && r->on_fact(r->fact_arg, f))
+		atomic_fetch_sub(&r->s.count[finding_severity(f->id)], 1);
+	else
+		collect_finding(&r->found, f);
 }
 
 static void on_error(void *arg, const char *line)

@@ -9,6 +9,7 @@
 #include "vdiskck/progress.h"
 
 struct json;
+struct parts;
 struct piece;
 
 struct run {
@@ -33,6 +34,11 @@ struct run {
 	/* Gets every JSON record; run_init() sets it to standard output if --json was given. */
 	void (*on_record)(void *arg, const char *line);
 	void *record_arg;
+	/* Parts of checkup() that an earlier run of the same scrub did (parts.h). May be NULL. */
+	struct parts *parts;
+	/* Sees each finding before it counts; true: it was said before. May be NULL. */
+	bool (*on_fact)(void *arg, const struct finding *f);
+	void *fact_arg;
 	/* The disk was read by somebody else: what is bad of it. checkup() need not. May be NULL. */
 	const struct ranges *was_read;
 	/* Sees every piece of the disk that checkup() reads; 0, or -errno to stop. May be NULL. */

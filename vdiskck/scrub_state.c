@@ -15,6 +15,7 @@
 #include "vdiskck/core/json.h"
 #include "vdiskck/folder.h"
 #include "vdiskck/lock.h"
+#include "vdiskck/parts.h"
 #include "vdiskck/scrub_label.h"
 #include "vdiskck/version.h"
 
@@ -183,6 +184,7 @@ static int resume(struct state *st)
 	const struct json *passes = js_get(st->before, "passes");
 	const char *config = js_text(js_get(st->before, "config"));
 	uint64_t begun = 0;
+	int r;
 
 	if (!config || strcmp(config, st->config) || js_len(passes) != st->n)
 		return run_fail(
@@ -193,11 +195,26 @@ static int resume(struct state *st)
 	for (size_t i = 0; i < st->n; i++)
 		if (!state_get_pass(js_at(passes, i), &st->v[i]))
 			return run_fail(st->r, -EBADMSG, "--resume: %s is damaged", st->path);
+	r = parts_get(st->parts, st->before);
+	if (r == -ENOBUFS)
+		return run_fail(
+			       st->r, 0,
+			       "--resume: so much is wrong with this image that %s did not keep all of "
+			       "it; without --resume the scrub begins anew",
+			       st->path),
+		       r;
+	if (r)
+		return run_fail(st->r, r, "--resume: %s is damaged", st->path);
 	if (js_to_u64(js_get(st->before, "begun"), &begun) && begun)
 		st->begun = (int64_t)begun;
 	js_to_u64(js_get(st->before, "seconds"), &st->seconds);
 	st->resumed = true;
 	return 0;
+}
+
+static void on_part(void *arg)
+{
+	state_save(arg, -1);
 }
 
 int state_begin(struct state *st, struct scrub *v, size_t n, bool go_on)
@@ -219,6 +236,12 @@ int state_begin(struct state *st, struct scrub *v, size_t n, bool go_on)
 			get_known(&v[i], p);
 		v[i].on_leaf = state_checkpoint;
 		v[i].arg = st;
+	}
+	if (st->path) {
+		st->parts = parts_new(st->r);
+		if (!st->parts)
+			return run_fail(st->r, -ENOMEM, "%s", st->path);
+		parts_on_end(st->parts, on_part, st);
 	}
 	if (go_on && st->before && js_kind(js_get(st->before, "complete")) == JSON_NULL)
 		r = resume(st);
@@ -343,6 +366,8 @@ struct json *state_json(struct state *st, int status)
 		js_add(passes, state_put_pass(&st->v[i]));
 	}
 	js_put(j, "passes", passes);
+	if (status < 0 && st->parts)
+		parts_put(st->parts, j);
 	return j;
 }
 
@@ -362,6 +387,7 @@ void state_save(struct state *st, int status)
 
 void state_close(struct state *st)
 {
+	parts_free(st->parts);
 	js_free(st->before);
 	if (st->lock >= 0)
 		close(st->lock);

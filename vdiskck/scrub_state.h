@@ -27,8 +27,9 @@ struct state {
 	bool resumed;		       /* some of it was done before */
 	bool broken;		       /* it could not be saved: said once */
 	struct json *before;	       /* the file as it was found, or NULL */
-	int64_t verified;	       /* when the last complete run began; 0: never */
-	uint64_t verified_bytes;       /* by all runs */
+	struct parts *parts;	 /* of checkup(), and what they found; NULL: no file is kept */
+	int64_t verified;	 /* when the last complete run began; 0: never */
+	uint64_t verified_bytes; /* by all runs */
 };
 
 /*

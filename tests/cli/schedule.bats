@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# Scrubs that are run by a timer: stopped and gone on with, one at a time, slow, and watched.
+# Scrubs that are run by a timer: stopped and gone on with (kills: killed.bats), one at a time, slow, and watched.
 load common
 
 disk() { # NAME: 64 MiB, 20 of them random
@@ -13,35 +13,6 @@ rot() { # FILE OFFSET TEXT: change bytes behind everybody's back
 	when=$(stat -c %y "$1")
 	printf '%b' "$3" | dd of="$1" bs=1 seek="$2" conv=notrunc status=none
 	touch -d "$when" "$1"
-}
-
-# What a run says, but for how long it took.
-said() { jq -cS 'del(.seconds)' <<<"$output"; }
-
-@test "killed at any moment and gone on with, a scrub says what one says that nobody stopped" {
-	disk a.raw
-	run_vdiskck seal a.raw -o "$OUT/s"
-	for at in 9 12 17 23 27 40; do rot a.raw $((at * 1000000)) ROT; done
-	run_vdiskck scrub a.raw --seal "$OUT/s" --json --format raw
-	expect_status 2
-	said >"$OUT/whole"
-	local kills=0 pid
-	for _ in 1 2 3 4 5 6; do
-		"${VDISKCK_PROGRAM:-$VDISKCK}" scrub a.raw --seal "$OUT/s" --json --format raw --quick \
-			--state "$OUT/state" --resume --rate 3M >"$OUT/json" 2>&1 &
-		pid=$!
-		sleep $((1 + RANDOM % 2)).$((RANDOM % 9))
-		kill -9 $pid || break
-		wait $pid || true
-		kills=$((kills + 1))
-		jq -e '.record == "scrub_state"' "$OUT/state" >/dev/null
-		[ "$(jq '.passes[0].next' "$OUT/state")" -lt 440 ] || break
-	done
-	[ $kills -ge 2 ]
-	run_vdiskck scrub a.raw --seal "$OUT/s" --json --format raw --state "$OUT/state" --resume
-	expect_status 2
-	diff "$OUT/whole" <(said)
-	[ "$(jq .last.exit "$OUT/state")" = 2 ]
 }
 
 @test "SIGTERM and --max-runtime end a scrub with a checkpoint, and say what was not done" {

@@ -84,6 +84,13 @@ bool source_birth(const struct layer *l, int64_t *sec);
  */
 void source_changed(struct layer *l);
 
+/*
+ * source_unreadable() - what could not be read so far: another run that goes on need not try it
+ * source_unreadable_add() - that was so: it is lost from now on. 0 or -ENOMEM; of no source: nothing
+ */
+int source_unreadable(struct layer *l, struct ranges *bad);
+int source_unreadable_add(struct layer *l, uint64_t off, uint64_t len);
+
 /* source_forget() - drop [off, off + len) from the system's cache: the next read is from the disk */
 void source_forget(struct layer *l, uint64_t off, uint64_t len);
 

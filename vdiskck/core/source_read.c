@@ -347,3 +347,21 @@ void source_forget(struct layer *l, uint64_t off, uint64_t len)
 		len -= n;
 	}
 }
+
+int source_unreadable(struct layer *l, struct ranges *bad)
+{
+	struct source *f = l->priv;
+	int r;
+
+	if (l->ops != &source_ops)
+		return 0;
+	pthread_mutex_lock(&f->lock);
+	r = ranges_append(bad, &f->unreadable);
+	pthread_mutex_unlock(&f->lock);
+	return r;
+}
+
+int source_unreadable_add(struct layer *l, uint64_t off, uint64_t len)
+{
+	return l->ops == &source_ops ? unreadable_add(l->priv, off, len) : 0;
+}
