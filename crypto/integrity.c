@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "crypto/header.h"
 #include "crypto/integrity.h"
 #include "crypto/keys.h"
 #include "crypto/unit.h"
@@ -30,6 +31,7 @@ enum {
 
 struct integrity {
 	struct integrity_dev d;
+	const char *header;	     /* the --header that holds superblock and tags; NULL: none */
 	struct integrity_hash *hash; /* NULL: not known */
 	unsigned key;		     /* number of the key, 0: none is needed */
 };
@@ -58,18 +60,20 @@ static bool tag_blank(const struct integrity_dev *d, const uint8_t *tag)
 /* Take the first block behind @off whose tag says something. 1: done, 0: none near, or -errno */
 static int sample_take(struct integrity_dev *d, uint64_t off, struct sample *s)
 {
-	uint64_t area = (uint64_t)SECTOR << d->log2_interleave, end, left = area - off % area;
+	uint64_t end, left = integrity_dev_together(d, off), at = integrity_dev_tag_at(d, off);
 	size_t n = TAGS_LOOK / d->tag_size;
 	uint8_t tags[TAGS_LOOK];
 	struct ranges bad = {0};
 	int r;
 
-	if (left > d->size - off)
-		left = d->size - off;
 	if (n > left / d->block)
 		n = (size_t)(left / d->block);
-	r = layer_read(d->below, integrity_dev_tag_at(d, off), tags, n * d->tag_size, &bad);
-	for (size_t i = 0; !r && !bad.n && i < n; i++, off += d->block) {
+	r = layer_read(d->below, at, tags, n * d->tag_size, &bad);
+	ranges_sort(&bad);
+	if (bad.n) /* those in front of what is lost will do */
+		n = (size_t)((bad.v[0].off - at) / d->tag_size);
+	ranges_free(&bad);
+	for (size_t i = 0; !r && i < n; i++, off += d->block) {
 		const uint8_t *tag = tags + i * d->tag_size;
 
 		if (tag_blank(d, tag) || integrity_dev_journaled(d, off) ||
@@ -191,9 +195,16 @@ static int hash_decide(struct layer *l)
 
 /* --- opening --- */
 
+static const char *header_of(struct layer *below)
+{
+	const char *file = header_for(below, HEADER_INTEGRITY, true);
+
+	return file ? file : header_for(below, HEADER_INTEGRITY, false);
+}
+
 static int probe(struct layer *below)
 {
-	return integrity_probe(below, 0) ? 90 : 0;
+	return header_of(below) ? 100 : integrity_probe(below, 0) ? 90 : 0;
 }
 
 static int open_(struct layer *l)
@@ -204,7 +215,10 @@ static int open_(struct layer *l)
 	if (!g)
 		return -ENOMEM;
 	l->priv = g;
-	r = integrity_dev_open(&g->d, l, l->below, 0);
+	g->header = header_of(l->below);
+	r = g->header ? header_open(l->s, g->header, &l->aside) : 0;
+	if (!r)
+		r = integrity_dev_open(&g->d, l, l->aside ? l->aside : l->below, 0, l->below);
 	if (r)
 		return r;
 	l->size = g->d.size;
@@ -365,6 +379,7 @@ static int tag_report(struct layer *l, const struct range *b, enum finding_id id
 		return r;
 	zero = all_byte(tag, d->tag_size, 0);
 	if (run.kind == EXTENT_DATA) {
+		f.in = run.in;
 		f.at = run.at;
 		f.at_len = run.len < b->len ? run.len : b->len;
 	}
@@ -441,9 +456,9 @@ static int check_data(struct layer *l)
 			rest += b->len;
 	}
 	if (rest)
-		finding(l, INTEGRITY_TAG, g->d.start + g->d.initial, 0,
-			"%zu more runs of sectors whose tags do not fit, %s altogether",
-			said - SAID_MAX, size_text(rest, size));
+		finding_fact(l, INTEGRITY_TAG, INTEGRITY_AT(&g->d, g->d.start + g->d.initial, 0),
+			     "%zu more runs of sectors whose tags do not fit, %s altogether",
+			     said - SAID_MAX, size_text(rest, size));
 	ranges_free(&bad);
 	return r ? r : err;
 }
@@ -506,6 +521,8 @@ static void info(struct layer *l, struct json *to)
 {
 	const struct integrity *g = l->priv;
 
+	if (g->header)
+		js_str(to, "header", g->header);
 	js_str(to, "hash", g->hash ? integrity_hash_name(g->hash) : "not known");
 	if (g->key)
 		js_u64(to, "key", g->key);

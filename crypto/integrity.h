@@ -22,6 +22,7 @@ enum {
 	INTEGRITY_FIXED_HMAC = 16,
 	INTEGRITY_INLINE = 32,
 	INTEGRITY_DISCARDED = 0xf6, /* every byte of the tag of a discarded block */
+	INTEGRITY_IDS = 4,	    /* commit ids: each sector of the journal carries one */
 };
 
 struct integrity_superblock {
@@ -49,7 +50,8 @@ struct integrity_replay {
 };
 
 struct integrity_dev {
-	struct layer *l, *below; /* who speaks; where the bytes are */
+	struct layer *l, *below; /* who speaks; where superblock, journal and tags are */
+	struct layer *data;	 /* where the data is: @below, or a device of its own */
 	uint64_t start;		 /* of the superblock, in @below */
 	uint64_t sectors;	 /* that the volume provides, 512 bytes each */
 	uint64_t size;		 /* the same in bytes */
@@ -63,6 +65,8 @@ struct integrity_dev {
 	uint8_t salt[INTEGRITY_SALT];
 	/* journal */
 	uint32_t sections, section_sectors, section_entries, entry_size;
+	uint64_t commit_id[INTEGRITY_IDS];
+	struct integrity_crypt *crypt;	 /* of an encrypted journal whose key is known, or NULL */
 	struct integrity_replay *replay; /* by sector, one for each */
 	size_t n_replay;
 	/* bitmap mode */
@@ -73,14 +77,17 @@ struct integrity_dev {
 
 /* integrity_probe() - is there a superblock at @start that can be true? */
 bool integrity_probe(struct layer *below, uint64_t start);
+/* integrity_probe_apart() - does @meta hold the tags of data elsewhere, *size bytes (NULL: no matter)? */
+bool integrity_probe_apart(struct layer *meta, uint64_t *size);
 /*
  * integrity_dev_open() - read superblock, journal and bitmap; findings are @l's
  * @start: where the superblock lies in @below. The device is as long as @below.
+ * @data: the device of the data, if that is another one; else @below
  * 0; -EBADMSG: the superblock can't be true; -EOPNOTSUPP after a finding; -ENOMEM, -EINTR.
  * integrity_dev_close() is due whatever it returns.
  */
 int integrity_dev_open(struct integrity_dev *d, struct layer *l, struct layer *below,
-		       uint64_t start);
+		       uint64_t start, struct layer *data);
 void integrity_dev_close(struct integrity_dev *d);
 /*
  * integrity_dev_read() - data and tags of whole blocks, the journal applied
@@ -93,6 +100,8 @@ int integrity_dev_read(struct integrity_dev *d, uint64_t off, void *buf, size_t 
 int integrity_dev_map(struct integrity_dev *d, uint64_t off, struct extent *run);
 /* integrity_dev_tag_at() - where the tag of the block at @off lies in @below */
 uint64_t integrity_dev_tag_at(const struct integrity_dev *d, uint64_t off);
+/* integrity_dev_together() - bytes from @off on whose tags lie one behind the other */
+uint64_t integrity_dev_together(const struct integrity_dev *d, uint64_t off);
 /* integrity_dev_stale() - is the block at @off one whose tag need not fit: dirty, or not computed?
  * *end: the same holds up to there */
 bool integrity_dev_stale(const struct integrity_dev *d, uint64_t off, uint64_t *end);
@@ -107,9 +116,18 @@ void integrity_dev_info(const struct integrity_dev *d, struct json *to);
 int integrity_journal_load(struct integrity_dev *d);
 uint64_t integrity_journal_sector(const struct integrity_dev *d, uint32_t section, uint32_t sector);
 uint64_t integrity_journal_entry(const struct integrity_dev *d, uint32_t section, uint32_t entry);
+/* integrity_journal_get() - whole sectors of one section, decrypted; @bad counts from @off on */
+int integrity_journal_get(struct integrity_dev *d, uint32_t section, uint32_t sector, void *buf,
+			  size_t len, uint64_t off, struct ranges *bad);
+/* integrity_journal_id() - which commit id, 0..3, the sector in @p carries; -1: none fits */
+int integrity_journal_id(const struct integrity_dev *d, const uint8_t *p, uint32_t section,
+			 uint32_t sector);
 /* integrity_journal_read() - one block and its tag (or NULL) as the journal holds it */
 int integrity_journal_read(struct integrity_dev *d, const struct integrity_replay *e, uint64_t off,
 			   void *buf, uint8_t *tag, struct ranges *no_tag, struct ranges *bad);
+
+/* What a finding about [at_, at_ + len_) of the metadata rests on. */
+#define INTEGRITY_AT(d, at_, len_) (&(struct fact){.in = (d)->below, .at = (at_), .at_len = (len_)})
 
 /* integrity_mac_check() - the journal's MAC by the keys of the session: integrity_mac.c */
 int integrity_mac_check(struct integrity_dev *d);

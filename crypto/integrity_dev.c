@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "crypto/integrity.h"
+#include "crypto/integrity_crypt.h"
 #include "vdiskck/core/json.h"
 #include "vdiskck/core/session.h"
 #include "vdiskck/core/span.h"
@@ -52,6 +53,24 @@ bool integrity_probe(struct layer *below, uint64_t start)
 	       !memcmp(sb.magic, magic, sizeof(magic));
 }
 
+/* Where the tags are kept apart, there are no areas: the superblock says so by a zero. */
+bool integrity_probe_apart(struct layer *meta, uint64_t *size)
+{
+	struct integrity_superblock sb;
+
+	if (layer_read(meta, 0, &sb, sizeof(sb), NULL) || memcmp(sb.magic, magic, sizeof(magic)) ||
+	    impossible(&sb) || sb.log2_interleave_sectors || le32(sb.flags) & INTEGRITY_INLINE)
+		return false;
+	if (size)
+		*size = le64(sb.provided_data_sectors) * SECTOR;
+	return true;
+}
+
+static bool is_apart(const struct integrity_dev *d)
+{
+	return d->data != d->below;
+}
+
 static void sb_finding(struct integrity_dev *d, enum finding_id id, size_t field, size_t len,
 		       const char *text)
 {
@@ -62,6 +81,9 @@ static void sb_finding(struct integrity_dev *d, enum finding_id id, size_t field
 
 static uint64_t area_bytes(const struct integrity_dev *d)
 {
+	/* Of data elsewhere all the tags lie together. */
+	if (is_apart(d))
+		return 1ull << 63;
 	return (uint64_t)SECTOR << d->log2_interleave;
 }
 
@@ -70,6 +92,8 @@ static uint64_t data_at(const struct integrity_dev *d, uint64_t off)
 {
 	uint64_t area = off >> (9 + d->log2_interleave), base = d->start + d->initial, before;
 
+	if (is_apart(d))
+		return off;
 	if (d->flags & INTEGRITY_INLINE)
 		return d->start + d->initial + off;
 	if (__builtin_mul_overflow(area + 1, d->run, &before) ||
@@ -83,7 +107,16 @@ uint64_t integrity_dev_tag_at(const struct integrity_dev *d, uint64_t off)
 {
 	uint64_t in = off & (area_bytes(d) - 1);
 
+	if (is_apart(d))
+		return d->start + d->initial + off / d->block * d->tag_size;
 	return data_at(d, off - in) - d->run + in / d->block * d->tag_size;
+}
+
+uint64_t integrity_dev_together(const struct integrity_dev *d, uint64_t off)
+{
+	uint64_t left = area_bytes(d) - (off & (area_bytes(d) - 1));
+
+	return left < d->size - off ? left : d->size - off;
 }
 
 /* calculate_journal_section_size() of the kernel */
@@ -105,7 +138,10 @@ static void run_layout(struct integrity_dev *d)
 {
 	uint64_t pad = d->flags & INTEGRITY_FIXED_PADDING ? 8 * SECTOR : 256 * SECTOR;
 
-	d->run = (area_bytes(d) / d->block * d->tag_size + pad - 1) & ~(pad - 1);
+	if (is_apart(d))
+		d->run = d->size / d->block * d->tag_size;
+	else
+		d->run = (area_bytes(d) / d->block * d->tag_size + pad - 1) & ~(pad - 1);
 }
 
 /* Does the last of @sectors sectors lie on the device? */
@@ -113,7 +149,7 @@ static bool fits(const struct integrity_dev *d, uint64_t sectors)
 {
 	uint64_t at = data_at(d, (sectors - 1) * SECTOR);
 
-	return at < d->below->size && d->below->size - at >= SECTOR;
+	return at < d->data->size && d->data->size - at >= SECTOR;
 }
 
 /* What the kernel makes of this device's size: in steps of 8 sectors. */
@@ -158,9 +194,10 @@ static int unsupported(struct integrity_dev *d, const struct integrity_superbloc
 		sb_finding(d, INTEGRITY_UNSUPPORTED, 8, 1, "a version that is not known");
 		return -EOPNOTSUPP;
 	}
-	if (!(d->flags & INTEGRITY_INLINE) && !d->log2_interleave) {
+	if (!(d->flags & INTEGRITY_INLINE) && !d->log2_interleave && !is_apart(d)) {
 		sb_finding(d, INTEGRITY_UNSUPPORTED, 9, 1,
-			   "it holds only the tags of data on another device");
+			   "it holds only the tags of data on another device: name that one as the "
+			   "image, and this one with --header");
 		return -EOPNOTSUPP;
 	}
 	if (d->flags & INTEGRITY_INLINE)
@@ -197,13 +234,14 @@ static int bitmap_load(struct integrity_dev *d, const struct integrity_superbloc
 }
 
 int integrity_dev_open(struct integrity_dev *d, struct layer *l, struct layer *below,
-		       uint64_t start)
+		       uint64_t start, struct layer *data)
 {
 	struct integrity_superblock sb;
 	const char *why;
 	int r = layer_read(below, start, &sb, sizeof(sb), NULL);
 
-	*d = (struct integrity_dev){.l = l, .below = below, .start = start};
+	*d = (struct integrity_dev){.l = l, .below = below, .start = start, .data = data};
+	integrity_crypt_close(d);
 	if (r)
 		return r;
 	why = memcmp(sb.magic, magic, sizeof(magic)) ? "its magic is gone" : impossible(&sb);
@@ -242,6 +280,7 @@ int integrity_dev_open(struct integrity_dev *d, struct layer *l, struct layer *b
 
 void integrity_dev_close(struct integrity_dev *d)
 {
+	integrity_crypt_close(d);
 	free(d->replay);
 	free(d->bitmap);
 	d->replay = NULL;
@@ -321,7 +360,7 @@ int integrity_dev_read(struct integrity_dev *d, uint64_t off, void *buf, size_t 
 			r = integrity_journal_read(d, e, off, p, tags, no_tag, bad);
 		} else {
 			n = (size_t)plain_run(d, off, len);
-			r = layer_read_as(d->below, data_at(d, off), p, n, off, bad);
+			r = layer_read_as(d->data, data_at(d, off), p, n, off, bad);
 			if (!r && tags && !(d->flags & INTEGRITY_INLINE))
 				r = tags_read(d, off, n, tags, no_tag);
 		}
@@ -364,7 +403,7 @@ int integrity_dev_map(struct integrity_dev *d, uint64_t off, struct extent *run)
 	}
 	run->at = data_at(d, off);
 	run->len = plain_run(d, off, d->size - off);
-	if (run->at >= d->below->size) {
+	if (run->at >= d->data->size) {
 		/* Addresses only grow: nothing behind this is there, but for the journal. */
 		run->kind = EXTENT_LOST;
 		run->why = INTEGRITY_TRUNCATED;
@@ -372,9 +411,9 @@ int integrity_dev_map(struct integrity_dev *d, uint64_t off, struct extent *run)
 		return 0;
 	}
 	run->kind = EXTENT_DATA;
-	run->in = d->below;
-	if (run->len > d->below->size - run->at)
-		run->len = d->below->size - run->at;
+	run->in = d->data;
+	if (run->len > d->data->size - run->at)
+		run->len = d->data->size - run->at;
 	return 0;
 }
 
@@ -412,7 +451,7 @@ bool integrity_dev_structure(const struct integrity_dev *d, uint64_t at, char *n
 {
 	uint64_t in = at - d->start, area, stride = area_bytes(d) + d->run;
 
-	if (at < d->start)
+	if (at < d->start || is_apart(d))
 		return false;
 	if (in < INTEGRITY_SB) {
 		snprintf(name, cap, "dm-integrity superblock");
@@ -453,9 +492,14 @@ void integrity_dev_info(const struct integrity_dev *d, struct json *to)
 	js_u64(to, "version", d->version);
 	js_u64(to, "tag_size", d->tag_size);
 	js_u64(to, "block_size", d->block);
-	js_u64(to, "interleave_sectors", 1ull << d->log2_interleave);
+	if (is_apart(d))
+		js_bool(to, "data_apart", true);
+	else
+		js_u64(to, "interleave_sectors", 1ull << d->log2_interleave);
 	if (d->flags & INTEGRITY_HAVE_JOURNAL_MAC)
 		js_bool(to, "journal_mac", true);
+	if (integrity_crypt_name(d))
+		js_str(to, "journal_encryption", integrity_crypt_name(d));
 	js_u64(to, "journal_bytes", d->initial - INTEGRITY_SB);
 	js_u64(to, "journal_blocks_to_replay", d->n_replay);
 	for (uint64_t i = 0; d->bitmap && i < d->bitmap_bits; i++)

@@ -12,11 +12,13 @@
 #include <string.h>
 
 #include "crypto/integrity.h"
+#include "crypto/integrity_crypt.h"
+#include "crypto/unit.h"
 #include "vdiskck/core/session.h"
 
 enum {
 	SECTOR = 512,
-	IDS = 4,
+	IDS = INTEGRITY_IDS,
 	ID_NONE = 0xfe,	 /* of a section: none of its sectors has an id that fits */
 	ID_MIXED = 0xff, /* different ones: it was being written */
 	SAID_MAX = 64,
@@ -47,26 +49,48 @@ uint64_t integrity_journal_entry(const struct integrity_dev *d, uint32_t section
 	       (uint64_t)(entry / 8) * d->entry_size;
 }
 
-static int id_of(const uint8_t *sector, uint32_t section, uint32_t number)
+int integrity_journal_id(const struct integrity_dev *d, const uint8_t *p, uint32_t section,
+			 uint32_t sector)
 {
 	le64_t stored;
 
-	memcpy(&stored, sector + SECTOR - 8, 8);
+	memcpy(&stored, p + SECTOR - 8, 8);
 	for (unsigned k = 0; k < IDS; k++)
-		if ((le64(stored) ^ ((uint64_t)section << 32 ^ number)) ==
-		    0x1111111111111111ull * (k + 1))
+		if ((le64(stored) ^ ((uint64_t)section << 32 ^ sector)) == d->commit_id[k])
 			return (int)k;
 	return -1;
+}
+
+int integrity_journal_get(struct integrity_dev *d, uint32_t section, uint32_t sector, void *buf,
+			  size_t len, uint64_t off, struct ranges *bad)
+{
+	uint64_t at = integrity_journal_sector(d, section, sector);
+	size_t from = bad ? bad->n : 0, echo = integrity_crypt_echo(d);
+	uint8_t before[16] = {0};
+	struct ranges lost = {0};
+	int r = layer_read_as(d->below, at, buf, len, off, bad);
+
+	if (!r && echo && sector)
+		r = layer_read(d->below, at - sizeof(before), before, sizeof(before), &lost);
+	if (!r)
+		r = integrity_crypt_decrypt(d, section, sector, before, buf, len);
+	if (!r && lost.n)
+		r = ranges_add(bad, off, sizeof(before), GRADE_LOST, lost.v[0].why);
+	if (!r && d->crypt)
+		unit_blank(bad, from, off, buf, len, echo ? echo : 1, echo, SECTOR);
+	ranges_free(&lost);
+	return r;
 }
 
 /* Sectors with an impossible id that follow one another are one finding. */
 static void bad_flush(struct journal *j)
 {
 	if (j->bad_len && j->said++ < SAID_MAX)
-		finding(j->d->l, INTEGRITY_JOURNAL_COMMIT, j->bad_at, j->bad_len,
-			"journal at 0x%" PRIx64 ": the commit ids of %" PRIu64
-			" sectors fit none; the kernel would refuse all of the device",
-			j->bad_at, j->bad_len / SECTOR);
+		finding_fact(j->d->l, INTEGRITY_JOURNAL_COMMIT,
+			     INTEGRITY_AT(j->d, j->bad_at, j->bad_len),
+			     "journal at 0x%" PRIx64 ": the commit ids of %" PRIu64
+			     " sectors fit none; the kernel would refuse all of the device",
+			     j->bad_at, j->bad_len / SECTOR);
 	j->bad_len = 0;
 }
 
@@ -103,8 +127,7 @@ static int section_read(struct journal *j, uint32_t section)
 {
 	if (session_stopped(j->d->l->s))
 		return -EINTR;
-	return layer_read(j->d->below, integrity_journal_sector(j->d, section, 0), j->buf,
-			  j->section_bytes, NULL);
+	return integrity_journal_get(j->d, section, 0, j->buf, j->section_bytes, 0, NULL);
 }
 
 static void section_look(struct journal *j, uint32_t section, bool report)
@@ -113,7 +136,7 @@ static void section_look(struct journal *j, uint32_t section, bool report)
 	uint8_t id = ID_NONE;
 
 	for (uint32_t i = 0; i < d->section_sectors; i++) {
-		int k = id_of(j->buf + (size_t)i * SECTOR, section, i);
+		int k = integrity_journal_id(d, j->buf + (size_t)i * SECTOR, section, i);
 
 		if (k < 0) {
 			j->bad += !report;
@@ -227,8 +250,9 @@ static int replay(struct journal *j)
 	int r = 0;
 
 	if (unused < 0) {
-		finding(d->l, INTEGRITY_JOURNAL_COMMIT, d->start + INTEGRITY_SB,
-			d->initial - INTEGRITY_SB,
+		finding_fact(
+			d->l, INTEGRITY_JOURNAL_COMMIT,
+			INTEGRITY_AT(d, d->start + INTEGRITY_SB, d->initial - INTEGRITY_SB),
 			"all four commit ids are in use in the journal: it is not applied; the "
 			"kernel would refuse all of the device");
 		return 0;
@@ -262,22 +286,34 @@ static void replay_report(struct journal *j)
 
 	if (!d->n_replay)
 		return;
-	finding(d->l, INTEGRITY_JOURNAL_REPLAYED, d->start + INTEGRITY_SB,
-		d->initial - INTEGRITY_SB,
+	finding_fact(
+		d->l, INTEGRITY_JOURNAL_REPLAYED,
+		INTEGRITY_AT(d, d->start + INTEGRITY_SB, d->initial - INTEGRITY_SB),
 		"%zu blocks are newer in the journal than at their place; they are read from it%s",
 		d->n_replay,
 		d->flags & INTEGRITY_HAVE_JOURNAL_MAC ? " (check verifies its MAC)" : "");
 }
 
+static void say_opaque(struct integrity_dev *d, unsigned keys)
+{
+	finding_fact(d->l, INTEGRITY_JOURNAL_OPAQUE,
+		     INTEGRITY_AT(d, d->start + INTEGRITY_SB, d->initial - INTEGRITY_SB),
+		     "no sector of the journal has a commit id that fits: it is encrypted with a "
+		     "key of its own (%s), or was overwritten; what it may hold is not applied",
+		     keys ? strf("none of %u keys fits", keys) : "volume-key or keyfile");
+}
+
 int integrity_journal_load(struct integrity_dev *d)
 {
+	unsigned keys = 0;
 	struct journal j = {
 		.d = d, .empty = true, .section_bytes = (size_t)d->section_sectors * SECTOR};
 	int r = -ENOMEM;
 
 	if (d->initial > journal_max) {
-		finding(d->l, INTEGRITY_JOURNAL_OPAQUE, d->start + INTEGRITY_SB,
-			d->initial - INTEGRITY_SB,
+		finding_fact(
+			d->l, INTEGRITY_JOURNAL_OPAQUE,
+			INTEGRITY_AT(d, d->start + INTEGRITY_SB, d->initial - INTEGRITY_SB),
 			"the journal is larger than any that the kernel makes: it is not applied");
 		return 0;
 	}
@@ -286,13 +322,17 @@ int integrity_journal_load(struct integrity_dev *d)
 	if (!j.id || !j.buf)
 		goto out;
 	r = look(&j, false);
+	if (!r && !j.good)
+		r = integrity_crypt_find(d, &keys);
+	if (!r && d->crypt) {
+		j.bad = 0;
+		j.empty = true;
+		r = look(&j, false);
+	}
 	if (r)
 		goto out;
 	if (!j.good) {
-		finding(d->l, INTEGRITY_JOURNAL_OPAQUE, d->start + INTEGRITY_SB,
-			d->initial - INTEGRITY_SB,
-			"no sector of the journal has a commit id that fits: it is encrypted with "
-			"a key of its own, or was overwritten; what it may hold is not applied");
+		say_opaque(d, keys);
 		goto out;
 	}
 	if (j.bad)
@@ -311,15 +351,13 @@ int integrity_journal_read(struct integrity_dev *d, const struct integrity_repla
 			   void *buf, uint8_t *tag, struct ranges *no_tag, struct ranges *bad)
 {
 	uint32_t spb = d->block / SECTOR;
-	uint64_t at = integrity_journal_entry(d, e->section, e->entry);
-	uint8_t entry[SECTOR];
+	uint8_t sector[SECTOR], *entry = sector + (size_t)(e->entry / 8) * d->entry_size;
 	struct ranges lost = {0};
-	int r = layer_read(d->below, at, entry, d->entry_size, &lost);
+	int r = integrity_journal_get(d, e->section, e->entry % 8, sector, SECTOR, 0, &lost);
 
 	if (!r)
-		r = layer_read_as(d->below,
-				  integrity_journal_sector(d, e->section, 8 + e->entry * spb), buf,
-				  d->block, off, bad);
+		r = integrity_journal_get(d, e->section, 8 + e->entry * spb, buf, d->block, off,
+					  bad);
 	for (uint32_t s = 0; !r && s < spb; s++)
 		memcpy((uint8_t *)buf + (s + 1) * SECTOR - 8, entry + 8 + 8 * s, 8);
 	if (!r && lost.n) {

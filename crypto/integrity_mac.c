@@ -30,12 +30,11 @@ struct section {
 	bool settled; /* all entry sectors are of one commit */
 };
 
-static int section_read(const struct integrity_dev *d, uint32_t n, struct section *s)
+static int section_read(struct integrity_dev *d, uint32_t n, struct section *s)
 {
 	le64_t number = to_le64(n), place, id, first = {{0}};
 	bool salted = d->flags & INTEGRITY_FIXED_HMAC;
-	int r = layer_read(d->below, integrity_journal_sector(d, n, 0), s->head, sizeof(s->head),
-			   NULL);
+	int r = integrity_journal_get(d, n, 0, s->head, sizeof(s->head), 0, NULL);
 
 	s->len = 0;
 	s->settled = true;
@@ -107,14 +106,14 @@ int integrity_mac_check(struct integrity_dev *d)
 		if (r || !s->settled || fits(s, m.hash, m.key))
 			continue;
 		said++;
-		finding(d->l, INTEGRITY_JOURNAL_MAC, integrity_journal_sector(d, i, 0),
-			HEADS * SECTOR,
-			"section %" PRIu32 " of the journal does not fit its hmac(%s)", i,
-			prim_hash_name(m.hash));
+		finding_fact(d->l, INTEGRITY_JOURNAL_MAC,
+			     INTEGRITY_AT(d, integrity_journal_sector(d, i, 0), HEADS * SECTOR),
+			     "section %" PRIu32 " of the journal does not fit its hmac(%s)", i,
+			     prim_hash_name(m.hash));
 	}
 	if (!r && !m.key)
-		finding(d->l, INTEGRITY_JOURNAL_MAC_KEY, d->start + 0x18, 4,
-			"the journal has a MAC, but none of the keys made it");
+		finding_fact(d->l, INTEGRITY_JOURNAL_MAC_KEY, INTEGRITY_AT(d, d->start + 0x18, 4),
+			     "the journal has a MAC, but none of the keys made it");
 out:
 	if (s)
 		free(s->text);

@@ -160,16 +160,6 @@ int luks_hot_read(struct layer *l, uint64_t off, void *buf, size_t len, struct r
 uint32_t luks_hot_unit(const struct luks *u);
 /* luks_version() - 1 or 2 where @below starts with a LUKS header, else 0 */
 int luks_version(struct layer *below);
-/*
- * luks_header_for() - the file of --header that holds the header of @below, in this version; or NULL
- * @named: one that was given for this layer (LAYER=FILE). Else one that was given for none, is not
- * in use yet, and fits: @below has a LUKS header, or looks like noise.
- */
-const char *luks_header_for(struct layer *below, int version, bool named);
-/* luks_header_open() - open such a file, read-only; 0 or -errno after session_err() */
-int luks_header_open(struct session *s, const char *file, struct layer **meta);
-/* luks_headers_used() - false after session_err(): a --header fits no layer of the stack */
-bool luks_headers_used(struct layer *source);
 /* luks2_find() - offset of a secondary header (or 0), for when the primary is lost; 1 or 0 */
 int luks2_find(struct layer *below, uint64_t *off);
 /* luks_cipher_parse() - "aes-cbc-essiv:sha256" into its parts; false: not of that form */

@@ -93,7 +93,7 @@ int luks_aead_open(struct layer *l, struct luks_segment *g)
 	a->l = l;
 	a->cipher = g->cipher;
 	a->iv_tweak = g->iv_tweak;
-	r = integrity_dev_open(&a->d, l, l->below, g->off);
+	r = integrity_dev_open(&a->d, l, l->below, g->off, l->below);
 	if (r == -ENOMEM || r == -EINTR)
 		goto out;
 	if (r) {

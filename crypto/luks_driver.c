@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "crypto/header.h"
 #include "crypto/luks.h"
 #include "crypto/luks_aead.h"
 #include "crypto/unit.h"
@@ -46,11 +47,16 @@ int luks_version(struct layer *below)
 	return h[7];
 }
 
+static enum header_kind kind(int version)
+{
+	return version == 1 ? HEADER_LUKS1 : HEADER_LUKS2;
+}
+
 /* What the user gives for this very layer, or for a device with a header, wins over that one. */
 static bool header_given(struct layer *below, int version)
 {
-	return luks_header_for(below, version, true) ||
-	       (luks_version(below) && luks_header_for(below, version, false));
+	return header_for(below, kind(version), true) ||
+	       (luks_version(below) && header_for(below, kind(version), false));
 }
 
 static int luks1_probe(struct layer *below)
@@ -73,12 +79,12 @@ static int luks2_probe(struct layer *below)
 /* Nothing else is known of @below: is it what a detached header is for? */
 static int luks1_search(struct layer *below)
 {
-	return luks_header_for(below, 1, false) ? 95 : 0;
+	return header_for(below, HEADER_LUKS1, false) ? 95 : 0;
 }
 
 static int luks2_search(struct layer *below)
 {
-	return luks_header_for(below, 2, false) ? 95 : 0;
+	return header_for(below, HEADER_LUKS2, false) ? 95 : 0;
 }
 
 /* dm-integrity says how long a segment with tags is; cryptsetup makes but one. */
@@ -134,13 +140,13 @@ static int ciphers_known(struct layer *l)
 static int meta_open(struct layer *l, int version)
 {
 	struct luks *u = l->priv;
-	const char *file = luks_header_for(l->below, version, true);
+	const char *file = header_for(l->below, kind(version), true);
 	int r = 0;
 
 	if (!file)
-		file = luks_header_for(l->below, version, false);
+		file = header_for(l->below, kind(version), false);
 	if (file)
-		r = luks_header_open(l->s, file, &l->aside);
+		r = header_open(l->s, file, &l->aside);
 	u->header = file;
 	u->meta = l->aside ? l->aside : l->below;
 	return r;

@@ -459,6 +459,7 @@ static const struct {
 	{"blowfish", 16, GCRY_CIPHER_BLOWFISH},
 	{"blowfish", 56, GCRY_CIPHER_BLOWFISH}, /* TrueCrypt: 448 bits */
 	{"des3", 24, GCRY_CIPHER_3DES},
+	{"chacha20", 32, GCRY_CIPHER_CHACHA20},
 };
 
 struct prim_cipher {
@@ -470,7 +471,7 @@ int prim_cipher_open(struct prim_cipher **c, const char *name, enum prim_mode mo
 		     size_t key_len)
 {
 	static const int modes[] = {GCRY_CIPHER_MODE_ECB, GCRY_CIPHER_MODE_CBC,
-				    GCRY_CIPHER_MODE_XTS};
+				    GCRY_CIPHER_MODE_XTS, GCRY_CIPHER_MODE_CTR};
 	size_t one = mode == PRIM_XTS ? key_len / 2 : key_len;
 	gcry_cipher_hd_t h;
 	int algo = 0, e;
@@ -480,13 +481,16 @@ int prim_cipher_open(struct prim_cipher **c, const char *name, enum prim_mode mo
 	for (size_t i = 0; i < sizeof(ciphers) / sizeof(*ciphers); i++)
 		if (!strcmp(ciphers[i].name, name) && ciphers[i].key_len == one)
 			algo = ciphers[i].algo;
-	if (!algo || (mode == PRIM_XTS && key_len % 2))
+	if (!algo || (mode == PRIM_XTS && key_len % 2) ||
+	    (algo == GCRY_CIPHER_CHACHA20 && mode != PRIM_CTR))
 		return -EOPNOTSUPP;
 	*c = calloc(1, sizeof(**c));
 	if (!*c)
 		return -ENOMEM;
-	(*c)->block = gcry_cipher_get_algo_blklen(algo);
-	e = recipe_init(&(*c)->r, algo, modes[mode], key, key_len);
+	(*c)->block = algo == GCRY_CIPHER_CHACHA20 ? PRIM_BLOCK : gcry_cipher_get_algo_blklen(algo);
+	e = recipe_init(&(*c)->r, algo,
+			algo == GCRY_CIPHER_CHACHA20 ? GCRY_CIPHER_MODE_STREAM : modes[mode], key,
+			key_len);
 	if (!e)
 		e = cipher_make(&(*c)->r, &h);
 	if (!e) {
@@ -524,7 +528,10 @@ void prim_end(struct prim_cipher *c, struct prim_handle *h)
 
 void prim_iv(struct prim_cipher *c, struct prim_handle *h, const uint8_t *iv)
 {
-	gcry_cipher_setiv((gcry_cipher_hd_t)h, iv, c->block);
+	if (c->r.mode == GCRY_CIPHER_MODE_CTR)
+		gcry_cipher_setctr((gcry_cipher_hd_t)h, iv, c->block);
+	else
+		gcry_cipher_setiv((gcry_cipher_hd_t)h, iv, c->block);
 }
 
 void prim_decrypt(struct prim_handle *h, void *buf, size_t len)

@@ -83,13 +83,14 @@ int prim_argon2(enum prim_argon2 kind, const void *pass, size_t pass_len, const 
 		size_t salt_len, uint32_t passes, uint32_t memory, uint32_t parallel, void *out,
 		size_t out_len);
 
-enum prim_mode { PRIM_ECB, PRIM_CBC, PRIM_XTS };
+enum prim_mode { PRIM_ECB, PRIM_CBC, PRIM_XTS, PRIM_CTR };
 struct prim_cipher;
 struct prim_handle;
 
 /*
  * prim_cipher_open() - a block cipher in a mode
- * @name: "aes", "serpent", "twofish", "camellia"; "cast5", "blowfish", "des3" (ECB, CBC only)
+ * @name: "aes", "serpent", "twofish", "camellia"; "cast5", "blowfish", "des3" (ECB, CBC only);
+ * "chacha20" (CTR only: it is a stream)
  * @key_len: bytes; it selects AES-128 or 256 and so on; XTS takes both of its keys in one
  * Returns 0, -EOPNOTSUPP (no such cipher, mode or key size here), or -ENOMEM.
  */
@@ -104,6 +105,8 @@ void prim_end(struct prim_cipher *c, struct prim_handle *h);
  * prim_iv() - the IV or tweak of what comes next: prim_cipher_block() bytes
  * In XTS the tweak counts up by itself, as a little-endian number, with each call of
  * prim_decrypt() or prim_encrypt(): consecutive sectors need prim_iv() once.
+ * In CTR it is the counter, big-endian; of chacha20 the counter in 4 bytes, little-endian, and the
+ * nonce behind it.
  */
 void prim_iv(struct prim_cipher *c, struct prim_handle *h, const uint8_t *iv);
 /* In place; @len a multiple of the block size (XTS: at least 16). */

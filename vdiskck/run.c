@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "crypto/luks.h"
+#include "crypto/header.h"
 #include "formats/stack.h"
 #include "vdiskck/core/json.h"
 #include "vdiskck/out_json.h"
@@ -135,7 +135,7 @@ int run_open(struct run *r)
 	err = secrets_open(r);
 	if (!err)
 		err = stack_open(&r->s, a->image, &r->source);
-	if (!err && !luks_headers_used(r->source))
+	if (!err && !headers_used(r->source))
 		err = -EINVAL;
 	if (err) {
 		r->failed = true;

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "crypto/header.h"
 #include "crypto/keys.h"
 #include "crypto/luks.h"
 #include "tests/lib/luks1_build.h"
@@ -540,7 +541,7 @@ static void a_detached_header_opens_its_device(void **state)
 	assert_non_null(bare->top);
 	assert_string_equal(bare->top->ops->name, "luks2");
 	assert_clean(bare);
-	assert_true(luks_headers_used(bare->source));
+	assert_true(headers_used(bare->source));
 	assert_plain(bare, 0, LEN);
 	unlink(path);
 	image_free(img);

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* LUKS headers that lie in files of their own: detached ones, and backups that a user gives. */
+#include "crypto/header.h"
+
 #include <errno.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "crypto/integrity.h"
 #include "crypto/luks.h"
 #include "crypto/unit.h"
 #include "vdiskck/core/session.h"
@@ -27,7 +29,7 @@ static bool names(const char *spec, size_t len, const char *path)
 	return strlen(path) == len && !memcmp(spec, path, len);
 }
 
-int luks_header_open(struct session *s, const char *file, struct layer **meta)
+int header_open(struct session *s, const char *file, struct layer **meta)
 {
 	const char *map = s->opt.bad_map;
 	int r;
@@ -38,14 +40,21 @@ int luks_header_open(struct session *s, const char *file, struct layer **meta)
 	return r;
 }
 
-static bool in_use(const struct layer *l, const char *file)
+enum header_kind header_kind(struct layer *l)
 {
-	const struct luks *u = l->ops == &luks1_ops || l->ops == &luks2_ops ? l->priv : NULL;
+	int version = luks_version(l);
 
-	if (u && u->header == file)
+	if (version)
+		return version == 1 ? HEADER_LUKS1 : version == 2 ? HEADER_LUKS2 : HEADER_NONE;
+	return integrity_probe_apart(l, NULL) ? HEADER_INTEGRITY : HEADER_NONE;
+}
+
+static bool in_use(const struct layer *l, const struct layer *meta)
+{
+	if (l->aside && source_same(l->aside, meta))
 		return true;
 	for (const struct layer *c = l->child; c; c = c->next)
-		if (in_use(c, file))
+		if (in_use(c, meta))
 			return true;
 	return false;
 }
@@ -64,7 +73,21 @@ static bool looks_like_noise(struct layer *below)
 	return noise > 0;
 }
 
-const char *luks_header_for(struct layer *below, int version, bool named)
+/*
+ * Does a header that was given for no layer belong to @below? A LUKS device has one itself, or looks
+ * like noise; data whose tags are elsewhere is not encrypted, but its size is known.
+ */
+static bool fits(struct layer *below, enum header_kind kind, struct layer *meta)
+{
+	uint64_t size;
+
+	if (kind == HEADER_INTEGRITY)
+		return integrity_probe_apart(meta, &size) && size <= below->size &&
+		       below->size - size < UNIT_MAX;
+	return luks_version(below) || looks_like_noise(below);
+}
+
+const char *header_for(struct layer *below, enum header_kind kind, bool named)
 {
 	const char *const *spec = below->s->opt.header;
 
@@ -72,22 +95,34 @@ const char *luks_header_for(struct layer *below, int version, bool named)
 		size_t len;
 		const char *file = spec_file(*spec, &len);
 		struct layer *meta;
-		int found;
+		bool found;
 
 		if (named ? !len || !names(*spec, len, below->path) : len > 0)
 			continue;
-		if (in_use(layer_source(below), file) || access(file, R_OK) ||
-		    luks_header_open(below->s, file, &meta))
+		if (access(file, R_OK) || header_open(below->s, file, &meta))
 			continue;
-		found = luks_version(meta);
+		found = !in_use(layer_source(below), meta) && header_kind(meta) == kind &&
+			(named || fits(below, kind, meta));
 		layer_free(meta);
-		if (found == version && (named || luks_version(below) || looks_like_noise(below)))
+		if (found)
 			return file;
 	}
 	return NULL;
 }
 
-bool luks_headers_used(struct layer *source)
+static int used(struct layer *source, const char *file)
+{
+	struct layer *meta;
+	int r = access(file, R_OK) ? -errno : header_open(source->s, file, &meta);
+
+	if (r)
+		return r;
+	r = in_use(source, meta);
+	layer_free(meta);
+	return r;
+}
+
+bool headers_used(struct layer *source)
 {
 	const char *const *spec = source->s->opt.header;
 	bool all = true;
@@ -95,18 +130,17 @@ bool luks_headers_used(struct layer *source)
 	for (; spec && *spec; spec++) {
 		size_t len;
 		const char *file = spec_file(*spec, &len);
+		int r = used(source, file);
 
-		if (in_use(source, file))
-			continue;
-		all = false;
-		if (access(file, R_OK)) {
-			session_err(source->s, -errno, "--header %s", file);
-			continue;
-		}
-		session_err(source->s, 0,
-			    "--header %s: used for no layer: it is no LUKS header, or name the "
-			    "layer that it belongs to (--header LAYER=FILE)",
-			    *spec);
+		all &= r == 1;
+		if (r < 0)
+			session_err(source->s, r, "--header %s", file);
+		else if (!r)
+			session_err(source->s, 0,
+				    "--header %s: used for no layer: it is no LUKS header and no "
+				    "dm-integrity metadata, or name the layer that it belongs to "
+				    "(--header LAYER=FILE)",
+				    *spec);
 	}
 	return all;
 }
