@@ -11,6 +11,7 @@
 #include "formats/drivers.h"
 #include "formats/fs/fs.h"
 #include "formats/stack.h"
+#include "recover/hive.h"
 #include "recover/pe.h"
 #include "vdiskck/core/json.h"
 #include "vdiskck/core/text.h"
@@ -178,21 +179,11 @@ enum boot_state boot_add_file(struct boot *b, const char *what, struct layer *fs
 
 struct layer *boot_hive(struct boot *b, struct layer *fs, const char *path, struct layer **file)
 {
-	struct fs_entry *e;
-	int r = fs_find(fs, path, &e);
-	struct layer *l;
+	struct layer *hive;
 
-	*file = NULL;
-	if (!r)
-		r = fs->ops->fs->open_file(fs, e, file);
-	fs_entry_free(e);
-	if (!r)
-		r = stack_discover(*file);
-	if (r == -ENOMEM)
-		b->err = r;
-	for (l = *file ? (*file)->child : NULL; l && (l->ops != &regf_ops || l->state); l = l->next)
-		;
-	return r ? NULL : l;
+	if (hive_open(fs, path, file, &hive) == -ENOMEM)
+		b->err = -ENOMEM;
+	return hive;
 }
 
 /* Findings of damage in the layer itself. */

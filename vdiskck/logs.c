@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "formats/stack.h"
+#include "recover/providers.h"
 #include "vdiskck/core/glob.h"
 #include "vdiskck/core/session.h"
 #include "vdiskck/filespec.h"
@@ -158,6 +159,7 @@ static int read_log(struct logs *g, struct layer *l)
 				.text = text,
 				.slack = g->carve,
 				.run = g->run,
+				.words = g->words,
 				.modified = g->modified};
 	int r;
 
@@ -182,6 +184,12 @@ static struct layer *log_on(struct layer *f)
 	while (l && (l->state || !log_format(l)))
 		l = l->next;
 	return l;
+}
+
+static void close_words(struct logs *g)
+{
+	providers_close(g->words);
+	g->words = NULL;
 }
 
 static int read_file(struct logs *g, struct layer *fs, const struct fs_entry *e)
@@ -254,12 +262,15 @@ static int read_volume(struct logs *g, struct layer *fs)
 	struct search s = {.g = g, .fs = fs};
 	int r = fs->ops->fs->walk(fs, &q, is_log, &s);
 
+	if (!r && s.n)
+		r = providers_open(fs, &g->words);
 	for (size_t i = 0; i < s.n; i++) {
 		if (!r && s.e[i])
 			r = read_file(g, fs, s.e[i]);
 		fs_entry_free(s.e[i]);
 	}
 	free(s.e);
+	close_words(g);
 	return r;
 }
 
@@ -276,11 +287,16 @@ static int carve(struct logs *g, struct layer *l)
 	int r = add_place(g, l->path, NULL) ? 0 : -ENOMEM;
 
 	if (!r && l->ops->fs)
+		r = providers_open(l, &g->words);
+	sink.words = g->words;
+
+	if (!r && l->ops->fs)
 		r = l->ops->fs->unused(l, add_unused, &unused);
 	ranges_sort(&unused);
 	if (!r)
 		r = log_carve(l, l->ops->fs ? &unused : NULL, &sink);
 	ranges_free(&unused);
+	close_words(g);
 	return r;
 }
 

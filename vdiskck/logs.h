@@ -51,7 +51,8 @@ struct logs {
 	/* In hand: */
 	struct out_dirs dirs;
 	struct log_run *run;
-	const char *path; /* of the file */
+	struct log_words *words; /* of the volume */
+	const char *path;	 /* of the file */
 	struct log_time modified;
 	struct log_time before;
 	struct log_gap *gap; /* what each live log misses; carving gives some of it back */

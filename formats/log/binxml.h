@@ -104,7 +104,9 @@ void bx_pool_free(struct bx_pool *pool);
 struct bx_fields {
 	struct log_text provider, channel, computer;
 	struct log_time time; /* TimeCreated */
-	uint64_t event_id, record_id, level;
+	uint64_t event_id, record_id, level, version;
+	uint64_t qualifiers;	    /* of the id, in classic events; else 0 */
+	const uint8_t *provider_id; /* its GUID; NULL: none */
 	bool has_event_id, has_record_id, has_level;
 };
 
@@ -123,6 +125,11 @@ void bx_chunk(struct bx *x, const struct bx_chunk *c);
  */
 unsigned bx_json(struct bx *x, size_t off, size_t len, struct bx_fields *f, struct buf *out);
 unsigned bx_xml(struct bx *x, size_t off, size_t len, struct buf *out);
+/*
+ * bx_inserts() - what %1, %2 ... stand for in the message of the event that bx_json() wrote last
+ * Returns how many, at most @max; the texts live until the next call.
+ */
+size_t bx_inserts(struct bx *x, struct log_text *v, size_t max);
 /* bx_learn() - put the definition at @off of a sound chunk into the pool; where the next one is */
 uint32_t bx_learn(struct bx *x, uint32_t off);
 

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "formats/log/binxml_program.h"
+#include "vdiskck/core/text.h"
 
 struct compiler {
 	const struct bx_template *t;
@@ -417,11 +418,19 @@ static void find_fields(struct compiler *c)
 		return;
 	i = bx_child(t, system, BX_ELEMENT, "Provider");
 	find_field(c, i ? bx_child(t, i, BX_ATTR, "Name") : 0, &f[PROVIDER]);
+	find_field(c, i ? bx_child(t, i, BX_ATTR, "Guid") : 0, &f[PROVIDER_ID]);
+	if (f[PROVIDER_ID].where == IN_TEMPLATE &&
+	    !guid_parse_le(c->p->text.p + f[PROVIDER_ID].off, f[PROVIDER_ID].len,
+			   c->p->provider_id))
+		f[PROVIDER_ID].where = NOWHERE;
 	i = bx_child(t, system, BX_ELEMENT, "TimeCreated");
 	find_field(c, i ? bx_child(t, i, BX_ATTR, "SystemTime") : 0, &f[TIME]);
 	find_field(c, bx_child(t, system, BX_ELEMENT, "Channel"), &f[CHANNEL]);
 	find_field(c, bx_child(t, system, BX_ELEMENT, "Computer"), &f[COMPUTER]);
-	find_field(c, bx_child(t, system, BX_ELEMENT, "EventID"), &f[EVENT_ID]);
+	i = bx_child(t, system, BX_ELEMENT, "EventID");
+	find_field(c, i, &f[EVENT_ID]);
+	find_field(c, i ? bx_child(t, i, BX_ATTR, "Qualifiers") : 0, &f[QUALIFIERS]);
+	find_field(c, bx_child(t, system, BX_ELEMENT, "Version"), &f[VERSION]);
 	find_field(c, bx_child(t, system, BX_ELEMENT, "EventRecordID"), &f[RECORD_ID]);
 	find_field(c, bx_child(t, system, BX_ELEMENT, "Level"), &f[LEVEL]);
 }

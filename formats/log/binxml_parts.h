@@ -51,6 +51,8 @@ struct bx {
 	size_t own_bytes;
 	struct buf canon;	/* scratch */
 	struct buf names;	/* texts of bx_fields */
+	struct buf inserts;	/* of bx_inserts() */
+	struct bx_instance top; /* the event's, until the next one */
 	struct bx_value *stack; /* values of the instances that are open */
 	size_t stack_n, stack_cap;
 	unsigned depth;
@@ -81,8 +83,8 @@ void bx_print(struct bx *x, const struct bx_instance *in, struct buf *out);
 /* binxml_value.c */
 /* bx_value_json() - a JSON value; an array's items, with commas between, if @flat */
 void bx_value_json(struct buf *b, const struct bx_value *v, bool flat);
-/* bx_value_text() - as it stands in a string: JSON's escapes, or XML's */
-enum bx_quoting { BX_FOR_JSON, BX_FOR_XML };
+/* bx_value_text() - as it stands in a string: JSON's escapes, XML's, or none */
+enum bx_quoting { BX_FOR_JSON, BX_FOR_XML, BX_PLAIN };
 void bx_value_text(struct buf *b, const struct bx_value *v, enum bx_quoting q);
 /* bx_value_item() - cut the first item off an array @v; false: there is no more */
 bool bx_value_item(struct bx_value *v, struct bx_value *item);

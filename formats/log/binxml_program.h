@@ -31,7 +31,19 @@ struct field {
 	uint32_t off, len; /* in text, UTF-8 */
 };
 
-enum { PROVIDER, CHANNEL, COMPUTER, EVENT_ID, RECORD_ID, LEVEL, TIME, FIELDS };
+enum {
+	PROVIDER,
+	PROVIDER_ID,
+	CHANNEL,
+	COMPUTER,
+	EVENT_ID,
+	QUALIFIERS,
+	VERSION,
+	RECORD_ID,
+	LEVEL,
+	TIME,
+	FIELDS
+};
 
 struct bx_program {
 	struct instruction *v;
@@ -39,6 +51,7 @@ struct bx_program {
 	uint32_t label; /* a jump leads here: text is not joined across it */
 	struct buf text;
 	struct field field[FIELDS];
+	uint8_t provider_id[16]; /* field[PROVIDER_ID] in the template, parsed */
 	bool failed;
 };
 

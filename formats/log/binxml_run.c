@@ -153,6 +153,17 @@ static bool field_number(const struct bx *x, const struct bx_instance *in, const
 	return f->where == IN_VALUE && bx_value_u64(&v, out);
 }
 
+static const uint8_t *field_guid(const struct bx *x, const struct bx_instance *in)
+{
+	const struct field *f = &in->t->json->field[PROVIDER_ID];
+	struct bx_value v;
+
+	if (f->where == IN_TEMPLATE)
+		return in->t->json->provider_id;
+	v = f->where == IN_VALUE ? bx_value(x, in, f->index) : (struct bx_value){NULL, 0, BX_NULL};
+	return v.type == BX_GUID && v.len == 16 ? v.p : NULL;
+}
+
 void bx_system(struct bx *x, const struct bx_instance *in, struct bx_fields *f)
 {
 	const struct field *in_program = in->t->json->field;
@@ -173,6 +184,9 @@ void bx_system(struct bx *x, const struct bx_instance *in, struct bx_fields *f)
 	f->has_event_id = field_number(x, in, &in_program[EVENT_ID], &f->event_id);
 	f->has_record_id = field_number(x, in, &in_program[RECORD_ID], &f->record_id);
 	f->has_level = field_number(x, in, &in_program[LEVEL], &f->level);
+	field_number(x, in, &in_program[QUALIFIERS], &f->qualifiers);
+	field_number(x, in, &in_program[VERSION], &f->version);
+	f->provider_id = field_guid(x, in);
 	if (in_program[TIME].where == IN_TEMPLATE)
 		log_time_parse(in->t->json->text.p + in_program[TIME].off, in_program[TIME].len,
 			       &f->time);
@@ -240,7 +254,57 @@ unsigned bx_json(struct bx *x, size_t off, size_t len, struct bx_fields *f, stru
 	}
 	out->len -= !out->failed;
 	x->chunk_out += out->len - mark;
+	x->top = in;
 	return x->failed;
+}
+
+/* The last value of the event that is a fragment: EventData or UserData. */
+static struct bx_value payload(const struct bx *x)
+{
+	struct bx_value v = {NULL, 0, BX_NULL};
+
+	for (uint32_t i = x->top.n; i-- > 0 && v.type != BX_XML;)
+		v = bx_value(x, &x->top, i);
+	return v;
+}
+
+/* A classic event's strings are one value, an array: each is an insert. */
+static size_t insert(struct bx *x, struct bx_value v, struct log_text *out, size_t max)
+{
+	bool strings = v.type == (BX_STRING | BX_ARRAY);
+	struct bx_value item = v;
+	size_t n = 0;
+
+	while (n < max && (strings ? bx_value_item(&v, &item) : !n)) {
+		out[n].p = NULL;
+		out[n].len = x->inserts.len;
+		if (item.type != BX_XML)
+			bx_value_text(&x->inserts, &item, BX_PLAIN);
+		out[n].len = x->inserts.len - out[n].len;
+		n++;
+	}
+	return n;
+}
+
+size_t bx_inserts(struct bx *x, struct log_text *v, size_t max)
+{
+	struct bx_value data = payload(x);
+	struct bx_instance in;
+	const char *p;
+	size_t n = 0;
+
+	x->inserts.len = 0;
+	if (data.type != BX_XML || !data.len || !buf_room(&x->inserts, 1))
+		return 0;
+	bx_open(x, (size_t)(data.p - x->c.p), data.len, true, &in);
+	for (uint32_t i = 0; i < in.n && n < max; i++)
+		n += insert(x, bx_value(x, &in, i), v + n, max - n);
+	bx_close(x, &in);
+	/* The buffer has moved while it grew: now it stays. */
+	p = x->inserts.failed ? NULL : x->inserts.p;
+	for (size_t i = 0; i < n && p; p += v[i++].len)
+		v[i].p = p;
+	return p ? n : 0;
 }
 
 unsigned bx_xml(struct bx *x, size_t off, size_t len, struct buf *out)

@@ -100,6 +100,7 @@ void bx_free(struct bx *x)
 	free_chain(x->own);
 	buf_free(&x->canon);
 	buf_free(&x->names);
+	buf_free(&x->inserts);
 	free(x->stack);
 	free(x);
 }

@@ -169,8 +169,10 @@ static void put_units(struct buf *b, const uint8_t *p, size_t units, enum bx_quo
 {
 	if (q == BX_FOR_JSON)
 		buf_json_utf16(b, p, units);
-	else
+	else if (q == BX_FOR_XML)
 		buf_xml_utf16(b, p, units);
+	else
+		buf_utf16(b, p, units);
 }
 
 /* Strings are stored with or without the NUL that ends them. */

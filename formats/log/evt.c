@@ -11,6 +11,7 @@
 #include "formats/drivers.h"
 #include "formats/log/binxml_parts.h"
 #include "formats/log/formats.h"
+#include "formats/log/words.h"
 #include "vdiskck/core/endian.h"
 #include "vdiskck/core/json.h"
 #include "vdiskck/core/session.h"
@@ -137,7 +138,7 @@ static struct log_text level(uint16_t type)
 struct reader {
 	struct layer *l;
 	const struct log_sink *sink;
-	struct buf data, names, out;
+	struct buf data, names, inserts, message, out;
 	bool carving;
 	/* Where the last record, or the header, ended: for check(). */
 	uint64_t at;
@@ -145,6 +146,31 @@ struct reader {
 	int (*hole)(struct reader *r, uint64_t from, uint64_t to);
 	uint64_t holes;
 };
+
+static void put_message(struct reader *r, const uint8_t *p, uint32_t len, struct log_event *e)
+{
+	const struct record *rec = (const void *)p;
+	const struct log_provider *from = words_provider(r->sink->words, e, NULL);
+	size_t n = 0, off = le32(rec->strings_off), at[WORDS_INSERTS + 1] = {0};
+	struct log_text v[WORDS_INSERTS];
+	const uint8_t *text;
+
+	if (!from)
+		return;
+	r->message.len = r->inserts.len = 0;
+	while (n < le16(rec->strings) && n < WORDS_INSERTS && off < len - 4) {
+		size_t units = take_string(p, len - 4, &off, &text);
+
+		if (!buf_room(&r->inserts, 1))
+			return;
+		buf_utf16(&r->inserts, text, units);
+		at[++n] = r->inserts.len;
+	}
+	for (size_t i = 0; i < n; i++)
+		v[i] = (struct log_text){r->inserts.p + at[i], at[i + 1] - at[i]};
+	if (words_put(&r->message, from, le32(rec->event_id), v, n))
+		e->message = (struct log_text){r->message.p, r->message.len};
+}
 
 static int give(struct reader *r, const uint8_t *p, uint32_t len, uint64_t off)
 {
@@ -177,7 +203,8 @@ static int give(struct reader *r, const uint8_t *p, uint32_t len, uint64_t off)
 	e.computer = (struct log_text){r->names.p + e.provider.len, r->names.len - e.provider.len};
 	put_data(&r->data, p, len);
 	e.data = (struct log_text){r->data.p, r->data.len};
-	if (r->data.failed)
+	put_message(r, p, len, &e);
+	if (r->data.failed || r->inserts.failed || r->message.failed)
 		return -ENOMEM;
 	err = ledger_seen(r->sink->ledger, (struct log_text){"", 0}, e.record_id, e.state);
 	if (err)
@@ -286,6 +313,8 @@ static void reader_free(struct reader *r)
 {
 	buf_free(&r->data);
 	buf_free(&r->names);
+	buf_free(&r->inserts);
+	buf_free(&r->message);
 	buf_free(&r->out);
 }
 

@@ -121,9 +121,12 @@ struct bx;
 struct bx_pool;
 struct bx_pool *log_run_templates(struct log_run *run);
 
-/* evtx_event() - fill @e from record @f of @c, with @data as the buffer for its JSON */
+/*
+ * evtx_event() - fill @e from record @f of @c, with @data as the buffer for its JSON and its message
+ * @words: who knows messages, or NULL
+ */
 void evtx_event(struct bx *x, const struct evtx_chunk *c, const struct evtx_frame *f,
-		struct buf *data, struct log_event *e);
+		struct log_words *words, struct buf *data, struct log_event *e);
 
 /* evtx_slack.c: records in the unused ends of chunks, each once, that are not live ones, too */
 struct evtx_slack;

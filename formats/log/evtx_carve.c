@@ -166,7 +166,7 @@ static int take_chunk(struct carver *v, size_t i, size_t *next)
 	while (!r && evtx_chunk_record(&v->c, &off, &f)) {
 		struct log_event e;
 
-		evtx_event(v->x, &v->c, &f, &v->data, &e);
+		evtx_event(v->x, &v->c, &f, v->sink->words, &v->data, &e);
 		r = give(v, &e);
 	}
 	*next = i + v->c.free_off;
@@ -224,7 +224,7 @@ static int alone(struct carver *v, const uint8_t *p, uint64_t addr, uint32_t len
 	bx_chunk(v->x, &(struct bx_chunk){p, len, false});
 	if (!evtx_frame(p, len, 0, &f))
 		return 0;
-	evtx_event(v->x, &c, &f, &v->data, &e);
+	evtx_event(v->x, &c, &f, v->sink->words, &v->data, &e);
 	if (may_wait && e.failed & LOG_CONTENT && v->waiting + len <= WAITING_MAX)
 		return wait_for_template(v, p, addr, len);
 	return give(v, &e);
@@ -245,7 +245,7 @@ static int take_record(struct carver *v, size_t i, size_t *next)
 	f.off = (uint32_t)(v->off + i - v->base);
 	if (!range_inside(f.off, f.len, v->c.len))
 		return alone(v, v->p + i, v->off + i, f.len, true);
-	evtx_event(v->x, &v->c, &f, &v->data, &e);
+	evtx_event(v->x, &v->c, &f, v->sink->words, &v->data, &e);
 	if (e.failed & LOG_CONTENT && v->waiting + f.len <= WAITING_MAX)
 		return wait_for_template(v, v->p + i, v->off + i, f.len);
 	return give(v, &e);

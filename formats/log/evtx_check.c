@@ -78,7 +78,7 @@ static void check_content(struct checking *k, const struct evtx_chunk *c,
 	/* Elsewhere, the sum that fails says it already. */
 	if (!evtx_chunk_sound(c))
 		return;
-	evtx_event(k->x, c, f, &k->data, &e);
+	evtx_event(k->x, c, f, NULL, &k->data, &e);
 	if (e.failed & LOG_CONTENT)
 		finding(k->l, EVTX_RECORD_CONTENT, e.off, e.len,
 			"the content of record %" PRIu64 " can't be decoded to its end", f->id);

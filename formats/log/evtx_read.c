@@ -185,7 +185,7 @@ static int chunk_records(struct reading *r, struct slot *s)
 	while (!err && evtx_chunk_record(&s->c, &off, &f)) {
 		struct log_event e;
 
-		evtx_event(s->x, &s->c, &f, &s->data, &e);
+		evtx_event(s->x, &s->c, &f, r->sink->words, &s->data, &e);
 		/* Behind a lost header, what was written before the chunk's last round is not told apart. */
 		if (f.id <= last && last) {
 			e.failed |= LOG_ORDER;
@@ -238,7 +238,7 @@ static int slack_record(void *arg, const struct evtx_chunk *c, const struct evtx
 		s->c = *c;
 		bx_chunk(s->x, &(struct bx_chunk){c->p, c->len, false});
 	}
-	evtx_event(s->x, c, f, &s->data, &e);
+	evtx_event(s->x, c, f, r->sink->words, &s->data, &e);
 	e.failed &= ~(unsigned)(LOG_SUM | LOG_HEADER);
 	e.state = LOG_CARVED;
 	err = s->data.failed ? -ENOMEM : give(r, &e, &s->out);

@@ -2,6 +2,8 @@
 /* Records by their own frame, and what they say as an event. */
 #include "formats/log/binxml.h"
 #include "formats/log/evtx.h"
+#include "formats/log/msgtable.h"
+#include "formats/log/words.h"
 #include "vdiskck/core/sum.h"
 
 enum { FRAGMENT = 0x0f }; /* the token that a record's BinXML begins with */
@@ -95,8 +97,30 @@ static struct log_text level_text(const struct bx_fields *f)
 	return (struct log_text){NULL, 0};
 }
 
+/*
+ * The message, behind the JSON in @data. A classic event has the upper half of its message's number in
+ * @Qualifiers; a manifest has numbers for its own events.
+ */
+static void put_message(struct bx *x, const struct bx_fields *f, struct log_words *words,
+			struct buf *data, struct log_event *e)
+{
+	const struct log_provider *p = words_provider(words, e, f->provider_id);
+	struct log_text v[WORDS_INSERTS];
+	size_t from = data->len;
+	uint32_t id;
+
+	if (!p || !f->has_event_id || f->event_id > UINT16_MAX || f->qualifiers > UINT16_MAX)
+		return;
+	if (!f->provider_id ||
+	    !msgtable_event(p->messages, f->provider_id, (unsigned)f->event_id,
+			    (unsigned)(f->version <= UINT8_MAX ? f->version : 0), &id))
+		id = (uint32_t)(f->qualifiers << 16 | f->event_id);
+	if (words_put(data, p, id, v, bx_inserts(x, v, WORDS_INSERTS)))
+		e->message.len = data->len - from;
+}
+
 void evtx_event(struct bx *x, const struct evtx_chunk *c, const struct evtx_frame *f,
-		struct buf *data, struct log_event *e)
+		struct log_words *words, struct buf *data, struct log_event *e)
 {
 	const size_t head = sizeof(struct evtx_record_header);
 	struct bx_fields s;
@@ -111,7 +135,7 @@ void evtx_event(struct bx *x, const struct evtx_chunk *c, const struct evtx_fram
 	};
 	data->len = 0;
 	e->failed = bx_json(x, f->off + head, f->len - head - 4, &s, data);
-	e->data = (struct log_text){data->p, data->len};
+	e->data.len = data->len;
 	e->time = s.time.known ? s.time : e->written;
 	e->channel = s.channel;
 	e->provider = s.provider;
@@ -119,6 +143,11 @@ void evtx_event(struct bx *x, const struct evtx_chunk *c, const struct evtx_fram
 	e->event_id = s.event_id;
 	e->has_event_id = s.has_event_id;
 	e->level = level_text(&s);
+	if (words)
+		put_message(x, &s, words, data, e);
+	e->data.p = data->p;
+	if (e->message.len)
+		e->message.p = data->p + e->data.len;
 	if (!c->header_ok)
 		e->failed |= LOG_HEADER;
 	if (!c->data_ok && !c->no_sum) {

@@ -68,6 +68,7 @@ struct log_event {
 
 struct log_ledger;
 struct log_run;
+struct log_words; /* words.h: what events of Windows say as text */
 
 struct log_sink {
 	void *arg;
@@ -83,6 +84,7 @@ struct log_sink {
 	bool slack;    /* also records of the log's unused space that are not among the live ones */
 	struct log_ledger *ledger; /* told about ids; may be NULL */
 	struct log_run *run;	   /* what logs of one run share; may be NULL */
+	struct log_words *words;   /* who knows messages; NULL: events have none */
 	struct log_time modified;  /* of the log's file: no line of it is younger; or not known */
 };
 

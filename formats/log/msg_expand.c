@@ -37,14 +37,13 @@ static bool parameter(struct buf *out, const char *p, size_t len, const struct m
 	return true;
 }
 
-static void put_value(struct buf *out, struct log_text v, const struct msgtable *t)
+static void put_value(struct buf *out, size_t end, struct log_text v, const struct msgtable *t)
 {
-	for (size_t i = 0; i < v.len;) {
+	for (size_t i = 0; i < v.len && out->len < end;) {
 		size_t used = 1;
 
-		if (v.p[i] != '%' || !parameter(out, v.p + i, v.len - i, t, &used)) {
+		if (v.p[i] != '%' || !parameter(out, v.p + i, v.len - i, t, &used))
 			buf_put(out, v.p + i, used);
-		}
 		i += used;
 	}
 }
@@ -81,7 +80,9 @@ static size_t escape(struct buf *out, const char *p, size_t len)
 void msg_expand(struct buf *out, struct log_text m, const struct log_text *values, size_t n,
 		const struct msgtable *parameters)
 {
-	for (size_t i = 0; i < m.len; i++) {
+	const size_t end = out->len + MSG_MAX;
+
+	for (size_t i = 0; i < m.len && out->len < end; i++) {
 		size_t used, left = m.len - i - 1;
 		const char *p = m.p + i + 1;
 		uint32_t k;
@@ -97,7 +98,7 @@ void msg_expand(struct buf *out, struct log_text m, const struct log_text *value
 		if (left && *p >= '1' && *p <= '9') {
 			k = number(p, left, 2, &used);
 			if (k <= n)
-				put_value(out, values[k - 1], parameters);
+				put_value(out, end, values[k - 1], parameters);
 			else
 				buf_put(out, p - 1, used + 1);
 			used += format_len(p + used, left - used);

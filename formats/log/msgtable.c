@@ -14,6 +14,7 @@
 enum {
 	MESSAGE_TABLE = 11,	  /* RT_MESSAGETABLE */
 	RESOURCES_MAX = 64 << 20, /* bytes of a .rsrc section */
+	ALSO_MAX = 16,
 	MESSAGES_MAX = 1 << 20,
 	EVENTS_MAX = 1 << 18,
 	ENTRIES_MAX = 1 << 16, /* of all resource directories of a file */
@@ -36,10 +37,9 @@ struct event {
 	uint32_t message;
 };
 
-/* Resources as they were read; messages point into them. */
+/* Message tables as they were read; messages point into them. */
 struct blob {
 	struct blob *next;
-	size_t len;
 	uint8_t p[];
 };
 
@@ -49,6 +49,9 @@ struct msgtable {
 	struct event *events;
 	size_t n_events, cap_events;
 	struct blob *blobs;
+	size_t bytes; /* of them */
+	const struct msgtable *also[ALSO_MAX];
+	size_t n_also;
 };
 
 struct msgtable *msgtable_new(void)
@@ -72,6 +75,17 @@ void msgtable_free(struct msgtable *t)
 size_t msgtable_count(const struct msgtable *t)
 {
 	return t->n;
+}
+
+size_t msgtable_bytes(const struct msgtable *t)
+{
+	return t->bytes + t->cap * sizeof(*t->v) + t->cap_events * sizeof(*t->events);
+}
+
+void msgtable_also(struct msgtable *t, const struct msgtable *of)
+{
+	if (t->n_also < ALSO_MAX)
+		t->also[t->n_also++] = of;
 }
 
 static void *room(void **v, size_t n, size_t *cap, size_t max, size_t size)
@@ -221,6 +235,7 @@ struct resources {
 	struct span s; /* the resource section */
 	uint32_t rva;  /* where it is loaded */
 	unsigned budget;
+	int err;
 };
 
 /* An entry's name is the UTF-16 text @name. */
@@ -239,12 +254,30 @@ static bool named(struct span s, uint32_t name, const char *wanted)
 	return p != NULL;
 }
 
+/* Messages stay where they are in their table: it is kept, and nothing else of the section. */
+static const uint8_t *keep(struct resources *r, const uint8_t *p, uint32_t len)
+{
+	struct blob *b = r->t->bytes + len <= RESOURCES_MAX ? malloc(sizeof(*b) + len) : NULL;
+
+	if (!b) {
+		r->err = r->t->bytes + len <= RESOURCES_MAX ? -ENOMEM : r->err;
+		return NULL;
+	}
+	b->next = r->t->blobs;
+	memcpy(b->p, p, len);
+	r->t->blobs = b;
+	r->t->bytes += len;
+	return b->p;
+}
+
 static void leaf(struct resources *r, uint32_t off, bool messages, unsigned language)
 {
 	bool ok = true;
 	uint32_t rva = u32(r->s, off, &ok), len = u32(r->s, off + 4ull, &ok);
 	const uint8_t *p = ok && rva >= r->rva ? span_at(r->s, rva - r->rva, len) : NULL;
 
+	if (p && messages)
+		p = keep(r, p, len);
 	if (p && messages)
 		add_messages(r->t, (struct span){p, len, 0}, language);
 	else if (p)
@@ -313,7 +346,7 @@ int msgtable_add(struct msgtable *t, struct layer *pe)
 	struct resources res = {.t = t, .budget = ENTRIES_MAX};
 	uint64_t off;
 	uint32_t len;
-	struct blob *b;
+	uint8_t *section;
 	int r = find_resources(pe, &off, &len, &res.rva);
 
 	if (r || !len)
@@ -323,18 +356,17 @@ int msgtable_add(struct msgtable *t, struct layer *pe)
 	if (len > pe->size - off)
 		len = (uint32_t)(pe->size - off);
 	len = len < RESOURCES_MAX ? len : RESOURCES_MAX;
-	b = malloc(sizeof(*b) + len);
-	if (!b)
+	section = malloc(len);
+	if (!section)
 		return -ENOMEM;
-	b->next = t->blobs;
-	b->len = len;
-	t->blobs = b;
-	r = layer_read(pe, off, b->p, len, NULL);
-	res.s = (struct span){b->p, len, off};
+	r = layer_read(pe, off, section, len, NULL);
+	res.s = (struct span){section, len, off};
 	if (!r)
 		folder(&res, 0, 0, false);
+	free(section);
 	if (t->n)
 		qsort(t->v, t->n, sizeof(*t->v), by_id);
+	r = r ? r : res.err;
 	return r;
 }
 
@@ -366,6 +398,8 @@ bool msgtable_text(const struct msgtable *t, uint32_t id, unsigned language, str
 {
 	const struct message *m = find(t, id, language);
 
+	for (size_t i = 0; i < t->n_also && !m; i++)
+		m = find(t->also[i], id, language);
 	if (!m)
 		return false;
 	if (m->ansi)
@@ -375,15 +409,23 @@ bool msgtable_text(const struct msgtable *t, uint32_t id, unsigned language, str
 	return true;
 }
 
+static const struct event *find_event(const struct msgtable *t, const struct event *key)
+{
+	return t->n_events ? bsearch(key, t->events, t->n_events, sizeof(*key), by_event) : NULL;
+}
+
 bool msgtable_event(const struct msgtable *t, const uint8_t provider[16], unsigned event_id,
 		    unsigned version, uint32_t *id)
 {
-	struct event key = {.id = (uint16_t)event_id, .version = (uint8_t)version}, *e;
+	struct event key = {.id = (uint16_t)event_id, .version = (uint8_t)version};
+	const struct event *e;
 
 	memcpy(key.provider, provider, sizeof(key.provider));
-	if (event_id > UINT16_MAX || version > UINT8_MAX || !t->n_events)
+	if (event_id > UINT16_MAX || version > UINT8_MAX)
 		return false;
-	e = bsearch(&key, t->events, t->n_events, sizeof(key), by_event);
+	e = find_event(t, &key);
+	for (size_t i = 0; i < t->n_also && !e; i++)
+		e = find_event(t->also[i], &key);
 	if (e)
 		*id = e->message;
 	return e && e->message != UINT32_MAX;

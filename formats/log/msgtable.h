@@ -22,8 +22,11 @@ void msgtable_free(struct msgtable *t);
  * 0, also when there are none; -EBADMSG: no PE file, or its resources are out of bounds.
  */
 int msgtable_add(struct msgtable *t, struct layer *pe);
-/* msgtable_count() - messages in all languages */
+/* msgtable_count() - messages in all languages; msgtable_bytes() - of memory */
 size_t msgtable_count(const struct msgtable *t);
+size_t msgtable_bytes(const struct msgtable *t);
+/* msgtable_also() - what @t does not have is looked up in @of, which stays; 16 of them at most */
+void msgtable_also(struct msgtable *t, const struct msgtable *of);
 /*
  * msgtable_text() - message @id, appended to @out as UTF-8 with its inserts as they are
  * @language: a Windows language id, 0: any, English before others. False: there is none.
@@ -36,11 +39,12 @@ bool msgtable_event(const struct msgtable *t, const uint8_t provider[16], unsign
 int msgtable_manifest(struct msgtable *t, const uint8_t *p, size_t len);
 
 /*
- * msg_expand() - a message with values in it, appended to @out
+ * msg_expand() - a message with values in it, appended to @out; it ends soon after MSG_MAX bytes
  * %1 to %99 (a printf format in ! ! behind it is skipped), %n %t %b %r %% %. %! as FormatMessage() has
  * them; %0 ends the text. %%nnnn, in the message or in a value, is message nnnn of @parameters (may
  * be NULL), and stays if there is none.
  */
+enum { MSG_MAX = 128 << 10 };
 void msg_expand(struct buf *out, struct log_text message, const struct log_text *values, size_t n,
 		const struct msgtable *parameters);
 

@@ -141,7 +141,11 @@ void regf_data_free(struct regf_data *d);
 const char *regf_data_text(const struct regf_data *d, char *out, size_t cap);
 const char *regf_type_name(uint32_t type);
 
-/* regf_u32(), regf_text() - the value NAME of the key at PATH, for who looks for one thing */
+/* regf_key_data(), _u32(), _text() - the value @name of a key; -ENOENT, -EBADMSG: not that, or lost */
+int regf_key_data(const struct regf *h, uint32_t key, const char *name, struct regf_data *d);
+int regf_key_u32(const struct regf *h, uint32_t key, const char *name, uint32_t *v);
+int regf_key_text(const struct regf *h, uint32_t key, const char *name, char *out, size_t cap);
+/* regf_u32(), regf_text() - of the key at @path, for who looks for one thing */
 int regf_u32(const struct regf *h, const char *path, const char *name, uint32_t *v);
 int regf_text(const struct regf *h, const char *path, const char *name, char *out, size_t cap);
 

@@ -80,20 +80,18 @@ const char *regf_data_text(const struct regf_data *d, char *out, size_t cap)
 	return out;
 }
 
-static int get(const struct regf *h, const char *path, const char *name, struct regf_data *d)
+int regf_key_data(const struct regf *h, uint32_t key, const char *name, struct regf_data *d)
 {
-	uint32_t key, value;
-	int r = regf_find(h, h->root, path, &key);
+	uint32_t value;
+	int r = regf_value(h, key, name, &value);
 
-	if (!r)
-		r = regf_value(h, key, name, &value);
 	return r ? r : regf_data(h, value, d);
 }
 
-int regf_u32(const struct regf *h, const char *path, const char *name, uint32_t *v)
+int regf_key_u32(const struct regf *h, uint32_t key, const char *name, uint32_t *v)
 {
 	struct regf_data d;
-	int r = get(h, path, name, &d);
+	int r = regf_key_data(h, key, name, &d);
 	le32_t word;
 
 	if (r)
@@ -108,10 +106,10 @@ int regf_u32(const struct regf *h, const char *path, const char *name, uint32_t 
 	return r;
 }
 
-int regf_text(const struct regf *h, const char *path, const char *name, char *out, size_t cap)
+int regf_key_text(const struct regf *h, uint32_t key, const char *name, char *out, size_t cap)
 {
 	struct regf_data d;
-	int r = get(h, path, name, &d);
+	int r = regf_key_data(h, key, name, &d);
 
 	if (r)
 		return r;
@@ -120,4 +118,20 @@ int regf_text(const struct regf *h, const char *path, const char *name, char *ou
 	regf_data_text(&d, out, cap);
 	regf_data_free(&d);
 	return r;
+}
+
+int regf_u32(const struct regf *h, const char *path, const char *name, uint32_t *v)
+{
+	uint32_t key;
+	int r = regf_find(h, h->root, path, &key);
+
+	return r ? r : regf_key_u32(h, key, name, v);
+}
+
+int regf_text(const struct regf *h, const char *path, const char *name, char *out, size_t cap)
+{
+	uint32_t key;
+	int r = regf_find(h, h->root, path, &key);
+
+	return r ? r : regf_key_text(h, key, name, out, cap);
 }

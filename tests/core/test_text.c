@@ -235,11 +235,19 @@ static void guids_are_written_in_both_orders(void **state)
 	static const uint8_t g[16] = {0x28, 0x73, 0x2a, 0xc1, 0x1f, 0xf8, 0xd2, 0x11,
 				      0xba, 0x4b, 0x00, 0xa0, 0xc9, 0x3e, 0xc9, 0x3b};
 	char buf[GUID_TEXT];
+	uint8_t back[16];
 
 	(void)state;
 	/* the EFI system partition as it stands in a GPT */
 	assert_string_equal(guid_text_le(g, buf), "c12a7328-f81f-11d2-ba4b-00a0c93ec93b");
 	assert_string_equal(guid_text_be(g, buf), "28732ac1-1ff8-d211-ba4b-00a0c93ec93b");
+	assert_true(guid_parse_le("{C12A7328-F81F-11d2-BA4B-00A0C93EC93B}", 38, back));
+	assert_memory_equal(back, g, 16);
+	assert_true(guid_parse_le("c12a7328-f81f-11d2-ba4b-00a0c93ec93b", 36, back));
+	assert_false(guid_parse_le("c12a7328-f81f-11d2-ba4b-00a0c93ec93", 35, back));
+	assert_false(guid_parse_le("c12a7328-f81f-11d2-ba4b-00a0c93ec93g", 36, back));
+	assert_false(guid_parse_le("c12a7328+f81f-11d2-ba4b-00a0c93ec93b", 36, back));
+	assert_false(guid_parse_le("c12a7328-f81f-11d2-ba4b-00a0c93ec9\0b", 36, back));
 }
 
 static void times_are_rfc_3339_or_a_number(void **state)

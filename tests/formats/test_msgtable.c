@@ -123,6 +123,9 @@ static void messages_are_found_by_id_and_language(void **state)
 	assert_null(text_of(empty, 5, 0));
 	assert_null(text_of(t, 7, 0x407));
 	assert_string_equal(expand("%%7 and %2", t), "seven and seven two");
+	msgtable_also(empty, t);
+	assert_string_equal(text_of(empty, 5, 0), "five %1");
+	assert_null(text_of(empty, 6, 0));
 	msgtable_free(empty);
 	msgtable_free(t);
 	image_free(img);
@@ -135,6 +138,28 @@ static void messages_are_expanded_as_windows_does(void **state)
 	assert_string_equal(expand("%1!s!, %1!04x! %9 %12", NULL), "one, one %9 %12");
 	assert_string_equal(expand("%2 %%123 %. %! %x %", NULL), "%%7 two %%123 . ! %x ");
 	assert_string_equal(expand("", NULL), "");
+}
+
+/* A value of parameters, which are long, and many: what comes of it is bounded. */
+static void a_message_ends_somewhere(void **state)
+{
+	static char value[3 * 20000 + 1], message[2 * 20000 + 1];
+	struct image *img = build();
+	struct msgtable *t = msgtable_new();
+	struct log_text v[1] = {{value, sizeof(value) - 1}};
+	struct buf b = {0};
+
+	(void)state;
+	for (size_t i = 0; i < 20000; i++) {
+		memcpy(value + 3 * i, "%%7", 3);
+		memcpy(message + 2 * i, "%1", 2);
+	}
+	assert_int_equal(add(t, img), 0);
+	msg_expand(&b, (struct log_text){message, sizeof(message) - 1}, v, 1, t);
+	assert_in_range(b.len, MSG_MAX, MSG_MAX + 4096);
+	buf_free(&b);
+	msgtable_free(t);
+	image_free(img);
 }
 
 static void any_byte_may_be_wrong(void **state)
@@ -213,6 +238,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(messages_are_found_by_id_and_language),
 		cmocka_unit_test(messages_are_expanded_as_windows_does),
+		cmocka_unit_test(a_message_ends_somewhere),
 		cmocka_unit_test(any_byte_may_be_wrong),
 		cmocka_unit_test(real_message_tables_are_read),
 		cmocka_unit_test(a_real_manifest_names_messages),

@@ -41,6 +41,13 @@ void session_progress(struct session *s, const char *what, uint64_t done, uint64
 	pthread_mutex_unlock(&s->lock);
 }
 
+static _Thread_local unsigned muted;
+
+void session_mute(bool on)
+{
+	muted += on ? 1 : -1u;
+}
+
 static void __attribute__((format(printf, 4, 0)))
 finding_emit(struct layer *l, enum finding_id id, const struct fact *fact, const char *fmt,
 	     va_list ap)
@@ -49,6 +56,8 @@ finding_emit(struct layer *l, enum finding_id id, const struct fact *fact, const
 	char message[LINE];
 	struct finding f = {.id = id, .layer = l, .fact = *fact, .message = message};
 
+	if (muted)
+		return;
 	if (!f.fact.in)
 		f.fact.in = l->below ? l->below : l;
 	vsnprintf(message, sizeof(message), fmt, ap);

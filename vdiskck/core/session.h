@@ -94,6 +94,12 @@ void finding_fact(struct layer *l, enum finding_id id, const struct fact *f, con
 	__attribute__((format(printf, 4, 5)));
 
 /*
+ * session_mute() - until it is called with false, findings of this thread are dropped: structures are
+ * looked at again that somebody else reports on. Calls nest.
+ */
+void session_mute(bool on);
+
+/*
  * layer_err() - say what stopped us, led by image and layer path; @r is -errno or 0
  * Returns @r.
  */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "vdiskck/core/text.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -100,11 +101,36 @@ const char *guid_text_be(const uint8_t guid[16], char buf[GUID_TEXT])
 	return guid_put(guid, order, buf);
 }
 
+static const uint8_t mixed[16] = {3, 2, 1, 0, 5, 4, 7, 6, 8, 9, 10, 11, 12, 13, 14, 15};
+
 const char *guid_text_le(const uint8_t guid[16], char buf[GUID_TEXT])
 {
-	static const uint8_t order[16] = {3, 2, 1, 0, 5, 4, 7, 6, 8, 9, 10, 11, 12, 13, 14, 15};
+	return guid_put(guid, mixed, buf);
+}
 
-	return guid_put(guid, order, buf);
+bool guid_parse_le(const char *text, size_t len, uint8_t guid[16])
+{
+	static const char digits[] = "0123456789abcdef";
+
+	if (len == GUID_TEXT + 1 && text[0] == '{' && text[len - 1] == '}') {
+		text++;
+		len -= 2;
+	}
+	if (len != GUID_TEXT - 1)
+		return false;
+	for (unsigned i = 0; i < 16; i++) {
+		const char *high, *low;
+
+		if ((i == 4 || i == 6 || i == 8 || i == 10) && *text++ != '-')
+			return false;
+		high = *text ? strchr(digits, tolower((unsigned char)*text)) : NULL;
+		low = high && text[1] ? strchr(digits, tolower((unsigned char)text[1])) : NULL;
+		if (!low)
+			return false;
+		guid[mixed[i]] = (uint8_t)((high - digits) << 4 | (low - digits));
+		text += 2;
+	}
+	return true;
 }
 
 const char *time_text(int64_t sec, uint32_t nsec, char buf[TIME_TEXT])

@@ -25,6 +25,8 @@ int number_parse(const char *text, uint64_t *value, const char **end);
 /* guid_text() - RFC 4122 order (as VHD stores it) and the mixed order of GPT, BitLocker, VHDX */
 const char *guid_text_be(const uint8_t guid[16], char buf[GUID_TEXT]);
 const char *guid_text_le(const uint8_t guid[16], char buf[GUID_TEXT]);
+/* guid_parse_le() - what guid_text_le() writes, in braces or not; false: @text is no GUID */
+bool guid_parse_le(const char *text, size_t len, uint8_t guid[16]);
 /* time_text() - RFC 3339 UTC of seconds since 1970 and nanoseconds (0: no fraction printed) */
 const char *time_text(int64_t sec, uint32_t nsec, char buf[TIME_TEXT]);
 
