@@ -180,6 +180,50 @@ static char *own_path(const struct volume *vol, const char *path, bool unescape)
 	return own;
 }
 
+static int try(const struct volume *vol, const char *path, bool follow, struct filespec *fs);
+
+/* FILE:\PATH, where FILE holds a file system. */
+static int look_inside(const struct volume *vol, const char *path, const char *colon, bool follow,
+		       struct filespec *fs)
+{
+	char *outer = strndup(path, (size_t)(colon - path));
+	struct filespec file = {.text = path};
+	struct volume in = {.number = vol->number};
+	int r = outer ? try(vol, outer, true, &file) : -ENOMEM;
+
+	free(outer);
+	if (!r && (!file.e || file.e->kind != FS_FILE))
+		r = -ENOTDIR;
+	if (!r)
+		r = vol->l->ops->fs->open_file(vol->l, file.e, &fs->hive);
+	if (!r)
+		r = stack_discover(fs->hive);
+	for (in.l = r ? NULL : fs->hive->child; in.l && (in.l->state || !in.l->ops->fs);)
+		in.l = in.l->next;
+	if (!r && !in.l)
+		r = -ENOTDIR;
+	if (!r) {
+		in.windows = is_windows(in.l);
+		r = try(&in, colon + 1, follow, fs);
+	}
+	filespec_free(&file);
+	if (r) {
+		layer_free(fs->hive);
+		fs->hive = NULL;
+	}
+	return r;
+}
+
+/* The first colon before a slash; NULL: there is none. */
+static const char *inner(const char *path)
+{
+	const char *p = strchr(path, ':');
+
+	while (p && p[1] != '\\' && p[1] != '/')
+		p = strchr(p + 1, ':');
+	return p;
+}
+
 /*
  * Does @vol have the file? 0, or why not. @path is the user's, without the volume: as it stands,
  * then with the escapes of `ls` undone. What is neither may be a pattern.
@@ -202,6 +246,8 @@ static int try(const struct volume *vol, const char *path, bool follow, struct f
 		else
 			fs->path = own;
 	}
+	if ((r == -ENOENT || r == -ENOTDIR) && inner(path) && !fs->hive)
+		r = look_inside(vol, path, inner(path), follow, fs);
 	if (r && glob_special(path, vol->windows ? 0 : GLOB_ESCAPE) < len) {
 		fs->glob = true;
 		fs->path = own_path(vol, path, false);
@@ -463,5 +509,6 @@ void filespec_free(struct filespec *fs)
 {
 	fs_entry_free(fs->e);
 	free(fs->path);
+	layer_free(fs->hive);
 	*fs = (struct filespec){0};
 }

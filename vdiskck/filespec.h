@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* How users name files: LAYER:/path, N:/path, or /path where one volume only has it. */
+/*
+ * How users name files: LAYER:/path, N:/path, or /path where one volume only has it; and behind a
+ * file that holds a file system itself, a registry hive, FILE:\path in that.
+ */
 #ifndef VDISKCK_FILESPEC_H
 #define VDISKCK_FILESPEC_H
 
@@ -34,13 +37,16 @@ struct filespec {
 	bool glob;  /* a pattern, and no file has that name literally */
 	bool below; /* it ended with a slash: the folder's contents are meant */
 	struct fs_entry *e; /* the file itself; NULL for a glob and for the root */
+	struct layer *hive; /* the file that holds @vol, if that is none of the image's own */
 };
 
 /*
  * filespec_parse() - find out which volume and which file @text means
  * A path alone must be on one volume only. Links are followed but for the last part of the path,
  * and for that too with @follow. What `ls` prints for a name can be given back: where the path
- * does not exist as it stands, its "\xHH" are read as bytes.
+ * does not exist as it stands, its "\xHH" are read as bytes; where that is not there either, and
+ * a colon stands before a slash in it, what is before that is a file to look into. (No stream of
+ * NTFS has a name with a slash in it.)
  * Returns 0, or -errno (-ENOENT, -ENOTUNIQ ...), said. filespec_free().
  */
 int filespec_parse(struct run *r, const struct volumes *vs, const char *text, bool follow,

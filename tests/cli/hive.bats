@@ -39,3 +39,65 @@ hive() { # NAME: a SYSTEM hive
 	expect_status 2
 	expect_text 'regf-bin'
 }
+
+# The hive in a FAT and an NTFS volume of one disk; on NTFS with a named stream beside.
+disk() {
+	hive "$OUT/SYSTEM"
+	truncate -s 40M disk.raw
+	printf 'label: dos\nstart=2048,size=40960,type=c\nstart=43008,size=38000,type=7\n' | sfdisk -q disk.raw
+	truncate -s 20M "$OUT/f"
+	mkfs.vfat "$OUT/f" >/dev/null
+	mcopy -s -i "$OUT/f" "$OUT/root/Windows" ::/
+	truncate -s $((38000 * 512)) "$OUT/n"
+	mkntfs -q -F -p 43008 -H 255 -S 63 "$OUT/n" >/dev/null 2>&1
+	ntfscp -q "$OUT/n" "$OUT/SYSTEM" SYSTEM >/dev/null 2>&1
+	echo 'a note' >"$OUT/note"
+	ntfscp -q -N note "$OUT/n" "$OUT/note" SYSTEM >/dev/null 2>&1
+	dd if="$OUT/f" of=disk.raw bs=1M seek=1 conv=notrunc,sparse status=none
+	dd if="$OUT/n" of=disk.raw bs=512 seek=43008 conv=notrunc,sparse status=none
+}
+
+@test "FILE:\\KEY looks into a hive that lies in a volume, for every command that takes a FILE" {
+	command -v ntfscp >/dev/null || skip "no ntfscp"
+	disk
+	local in='1:/Windows/System32/config/SYSTEM' file
+	for file in "$in" '2:\system' raw/mbr/p2/ntfs:/SYSTEM; do
+		run_vdiskck ls disk.raw "$file"':\ControlSet001\Services\disk'
+		expect_status 0
+		[ "$output" = $'disk:ImagePath\ndisk:Start\ndisk:Type' ]
+		[ "$("$VDISKCK" cat disk.raw "$file"':\controlset001\services\DISK:Type' | od -An -tu4 | tr -d ' ')" = 1 ]
+	done
+	# Without a volume: only one has that path.
+	run_vdiskck cat disk.raw '/windows/system32/config/SYSTEM:\ControlSet001\Services\disk'
+	expect_text '^Start = REG_DWORD: 0$'
+	# The whole of it, as when the hive is the image.
+	"$VDISKCK" ls -R "$OUT/SYSTEM" >"$OUT/bare"
+	run_vdiskck ls -R disk.raw "$in"':\'
+	diff <(sort <<<"$output") <(sort "$OUT/bare")
+	run_vdiskck ls disk.raw "$in"':\ControlSet001\Services\*mgr'
+	[ "$(wc -l <<<"$output")" = 4 ]
+	run_vdiskck extract disk.raw "$in"':\Select' -o "$OUT/out"
+	expect_status 0
+	[ "$(od -An -tu4 "$OUT/out/Select%3ACurrent" | tr -d ' ')" = 1 ]
+	# Down to the byte of the disk.
+	run_vdiskck locate disk.raw --file "$in"':\Select:Current' --json
+	expect_json 'any(.record == "location" and .where[0].layer == "disk.raw")'
+}
+
+@test "a named stream is a stream; what is no hive, or not there, says so" {
+	command -v ntfscp >/dev/null || skip "no ntfscp"
+	disk
+	run_vdiskck cat disk.raw '2:/SYSTEM:note'
+	expect_status 0
+	[ "$output" = 'a note' ]
+	run_vdiskck ls disk.raw '2:/SYSTEM:note:\x'
+	expect_status 3
+	run_vdiskck ls disk.raw '1:/Windows/System32/ntoskrnl.exe:\x'
+	expect_status 3
+	expect_text 'Not a directory'
+	run_vdiskck ls disk.raw '2:/SYSTEM:\none'
+	expect_status 3
+	expect_text 'No such file'
+	run_vdiskck cat disk.raw '2:/NONE:\Select'
+	expect_status 3
+}
