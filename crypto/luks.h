@@ -19,6 +19,8 @@ enum {
 	LUKS_KEY_MAX = 512, /* bytes; cryptsetup's limit for a volume key */
 	LUKS_SALT_MAX = 256,
 	LUKS_NAME = 64,
+	LUKS2_BINARY = 4096, /* bytes of a header in front of its JSON */
+	LUKS2_HEADER_MIN = 16 << 10,
 	LUKS_AREA_MAX = 4 << 20, /* bytes of one keyslot's material: 4000 stripes of 1 KiB */
 };
 
@@ -91,20 +93,28 @@ struct luks_segment {
 
 /*
  * The segment that an interrupted reencryption was at work on: each of its blocks is still the old
- * ciphertext or already the new one. The reencrypt keyslot's area tells (LUKS2 3.2.1, cryptsetup
- * lib/luks2/luks2_reencrypt.c).
+ * one or already the new one. The reencrypt keyslot's area tells (LUKS2 3.2.1, cryptsetup
+ * lib/luks2/luks2_reencrypt.c), or the old blocks are elsewhere, and untouched.
  */
+enum luks_hot_how {
+	LUKS_HOT_NONE,	   /* no way to tell: resilience "none" */
+	LUKS_HOT_CHECKSUM, /* the area holds a hash of each old block */
+	LUKS_HOT_JOURNAL,  /* the area holds the old ciphertext itself */
+	LUKS_HOT_SHIFT, /* data moves by more than the zone: what it was read from is still there */
+};
+
 struct luks_hot {
-	enum {
-		LUKS_HOT_NONE,	   /* no way to tell: resilience "none", or one that moves data */
-		LUKS_HOT_CHECKSUM, /* the area holds a hash of each old block */
-		LUKS_HOT_JOURNAL,  /* the area holds the old ciphertext itself */
-	} how;
-	uint64_t off, len; /* the area, in the header's layer */
+	enum luks_hot_how how;
+	enum luks_hot_how first; /* the same, of the zone that starts the volume */
+	uint64_t off, len;	 /* the area, in the header's layer */
 	int hash;
 	uint32_t block;
+	uint64_t shift; /* data_shift: by how much data moves, to higher addresses if @backward */
+	bool backward;
 	int segment;		      /* index, or -1: no zone was left half done */
 	struct luks_segment previous; /* as it was before; id UINT_MAX: not stated */
+	/* Where the first bytes of the volume were put out of the header's way; id UINT_MAX: no */
+	struct luks_segment moved;
 };
 
 struct luks_token {
@@ -156,10 +166,14 @@ int luks2_parse(struct layer *l);
  * layer: each block by the key that it has. Doubtful where nothing tells which that is.
  */
 int luks_hot_read(struct layer *l, uint64_t off, void *buf, size_t len, struct ranges *bad);
+/* luks_hot_at() - where byte @in of that segment lies below, as luks_hot_read() takes it */
+uint64_t luks_hot_at(const struct luks *u, uint64_t in);
 /* luks_hot_unit() - the bytes that are read together */
 uint32_t luks_hot_unit(const struct luks *u);
 /* luks_version() - 1 or 2 where @below starts with a LUKS header, else 0 */
 int luks_version(struct layer *below);
+/* luks2_copies_open() - read both headers, choose, report; 0, -EBADMSG (none is of use), -ENOMEM */
+int luks2_copies_open(struct layer *l);
 /* luks2_find() - offset of a secondary header (or 0), for when the primary is lost; 1 or 0 */
 int luks2_find(struct layer *below, uint64_t *off);
 /* luks_cipher_parse() - "aes-cbc-essiv:sha256" into its parts; false: not of that form */

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* LUKS2: two binary headers with JSON areas, of which the better one is used. Nothing is written. */
-#include <ctype.h>
+/* What the JSON of LUKS2 says: keyslots, digests, segments, tokens. */
 #include <errno.h>
 #include <inttypes.h>
 #include <limits.h>
@@ -10,172 +9,16 @@
 
 #include "crypto/luks.h"
 #include "crypto/luks_kdf.h"
-#include "vdiskck/core/endian.h"
 #include "vdiskck/core/json.h"
 #include "vdiskck/core/session.h"
 #include "vdiskck/core/text.h"
 
-enum { BINARY = 4096, HEADER_MIN = 16 << 10, HEADER_MAX = 4 << 20 };
-
-/* LUKS2 2.1 */
-struct luks2_header {
-	uint8_t magic[6]; /* "LUKS\xba\xbe", of the secondary one "SKUL\xba\xbe" */
-	be16_t version;
-	be64_t size; /* 0x08 with the JSON area */
-	be64_t seqid;
-	char label[48]; /* 0x18 */
-	char sum_alg[32];
-	uint8_t salt[64];
-	char uuid[40]; /* 0xa8 */
-	char subsystem[48];
-	be64_t off; /* 0x100 where this header lies */
-	uint8_t reserved[184];
-	uint8_t sum[64]; /* 0x1c0 of header and JSON area, this field zero */
-	uint8_t reserved2[7 * 512];
-};
-_Static_assert(sizeof(struct luks2_header) == BINARY, "LUKS2 2.1");
-
-/* Where a secondary header may lie: behind a primary one of each legal size. */
-static const uint64_t second_at[] = {0x4000,  0x8000,	0x10000,  0x20000, 0x40000,
-				     0x80000, 0x100000, 0x200000, 0x400000};
-
-static bool is_magic(const struct luks2_header *h, int second)
-{
-	return !memcmp(h->magic, second ? "SKUL\xba\xbe" : "LUKS\xba\xbe", 6) &&
-	       be16(h->version) == 2;
-}
-
-int luks2_find(struct layer *below, uint64_t *off)
-{
-	struct luks2_header h;
-
-	for (size_t i = 0; i < sizeof(second_at) / sizeof(*second_at); i++) {
-		if (layer_read(below, second_at[i], &h, sizeof(h), NULL))
-			return 0;
-		if (is_magic(&h, 1) && be64(h.off) == second_at[i]) {
-			*off = second_at[i];
-			return 1;
-		}
-	}
-	return 0;
-}
-
-static bool sum_fits(uint8_t *buf, size_t len)
-{
-	struct luks2_header *h = (struct luks2_header *)buf;
-	char name[sizeof(h->sum_alg) + 1] = {0};
-	uint8_t stored[64], out[PRIM_HASH_MAX];
-	int hash;
-
-	memcpy(name, h->sum_alg, sizeof(h->sum_alg));
-	hash = prim_hash_find(name);
-	if (hash < 0)
-		return false;
-	memcpy(stored, h->sum, sizeof(stored));
-	memset(h->sum, 0, sizeof(h->sum));
-	prim_hash((enum prim_hash)hash, buf, len, out);
-	memcpy(h->sum, stored, sizeof(stored));
-	return !memcmp(out, stored, prim_hash_len((enum prim_hash)hash));
-}
-
-static int copy_read(struct luks *u, uint64_t off, int second, struct luks2_copy *c)
-{
-	struct luks2_header h;
-	char *json;
-	int r = layer_read(u->meta, off, &h, sizeof(h), NULL);
-
-	*c = (struct luks2_copy){.off = off, .verdict = LUKS2_ABSENT};
-	if (r || !is_magic(&h, second))
-		return r;
-	c->size = be64(h.size);
-	c->seqid = be64(h.seqid);
-	if (c->size < HEADER_MIN || c->size > HEADER_MAX || c->size % 4096) {
-		c->verdict = LUKS2_BAD_SUM;
-		c->size = BINARY;
-		return 0;
-	}
-	c->text = calloc(1, c->size + 1);
-	if (!c->text)
-		return -ENOMEM;
-	r = layer_read(u->meta, off, c->text, c->size, NULL);
-	if (r)
-		return r;
-	json = c->text + BINARY;
-	c->json = js_parse(json, strlen(json));
-	c->verdict = !sum_fits((uint8_t *)c->text, c->size) ? LUKS2_BAD_SUM
-		     : be64(h.off) != off		    ? LUKS2_MISPLACED
-		     : !c->json				    ? LUKS2_BAD_JSON
-							    : LUKS2_GOOD;
-	return 0;
-}
-
-static int copies_read(struct luks *u)
-{
-	uint64_t second = 0;
-	int r = copy_read(u, 0, 0, &u->copy[0]);
-
-	if (r)
-		return r;
-	if (u->copy[0].verdict == LUKS2_GOOD || u->copy[0].verdict == LUKS2_BAD_JSON)
-		second = u->copy[0].size;
-	else
-		luks2_find(u->meta, &second);
-	if (second)
-		r = copy_read(u, second, 1, &u->copy[1]);
-	else
-		u->copy[1].verdict = LUKS2_ABSENT;
-	return r;
-}
-
-/* Index of the copy to use: good and the newer one; else one whose JSON parses; else -1. */
-static int copy_choose(const struct luks *u)
-{
-	const struct luks2_copy *a = &u->copy[0], *b = &u->copy[1];
-
-	if (a->verdict == LUKS2_GOOD && b->verdict == LUKS2_GOOD)
-		return b->seqid > a->seqid;
-	if (a->verdict == LUKS2_GOOD || b->verdict == LUKS2_GOOD)
-		return b->verdict == LUKS2_GOOD;
-	return a->json ? 0 : b->json ? 1 : -1;
-}
-
-static void copies_report(struct layer *l)
-{
-	static const char *const text[] = {
-		[LUKS2_GOOD] = "good",
-		[LUKS2_ABSENT] = "not there",
-		[LUKS2_BAD_SUM] = "its checksum does not fit",
-		[LUKS2_BAD_JSON] = "its JSON area does not parse",
-		[LUKS2_MISPLACED] = "it says that it lies elsewhere",
-	};
-	struct luks *u = l->priv;
-	const struct luks2_copy *a = &u->copy[0], *b = &u->copy[1];
-
-	for (int i = 0; i < 2; i++) {
-		const struct luks2_copy *c = &u->copy[i];
-		struct fact f = {.in = u->meta, .at = c->off, .at_len = c->size ? c->size : BINARY};
-
-		if (c->verdict == LUKS2_GOOD)
-			continue;
-		finding_fact(l,
-			     i == u->used || u->used < 0 ? LUKS2_HEADER_USED_BAD : LUKS2_HEADER_BAD,
-			     &f, "%s header at 0x%" PRIx64 ": %s%s", i ? "secondary" : "primary",
-			     c->off, text[c->verdict],
-			     i == u->used ? "; used all the same, for the other one is worse" : "");
-	}
-	if (a->verdict == LUKS2_GOOD && b->verdict == LUKS2_GOOD && a->seqid != b->seqid)
-		finding_fact(l, LUKS2_HEADER_STALE,
-			     &(struct fact){.in = u->meta,
-					    .at = u->copy[!u->used].off + 16,
-					    .at_len = 8,
-					    .stored = strf("sequence id %" PRIu64,
-							   u->copy[!u->used].seqid),
-					    .expected = strf("%" PRIu64, u->copy[u->used].seqid)},
-			     "the %s header is older than the other one: an update was cut short",
-			     u->used ? "primary" : "secondary");
-}
-
-/* --- JSON into structures --- */
+/* What a finding about the JSON in use rests on, and what more it says. */
+#define IN_JSON(u, ...)                                                                            \
+	(&(struct fact){.in = (u)->meta,                                                           \
+			.at = (u)->copy[(u)->used].off + LUKS2_BINARY,                             \
+			.at_len = (u)->copy[(u)->used].size - LUKS2_BINARY,                        \
+			__VA_ARGS__})
 
 static const char *str(const struct json *obj, const char *key)
 {
@@ -251,10 +94,7 @@ static void slot_bad(struct layer *l, struct luks_slot *s, enum luks_slot_state 
 
 	s->state = state;
 	finding_fact(l, state == LUKS_SLOT_UNKNOWN ? LUKS_KEYSLOT_UNKNOWN : LUKS_KEYSLOT_IMPOSSIBLE,
-		     &(struct fact){.in = u->meta,
-				    .at = u->copy[u->used].off + BINARY,
-				    .at_len = u->copy[u->used].size - BINARY},
-		     "keyslot %u: %s", s->id, why);
+		     IN_JSON(u), "keyslot %u: %s", s->id, why);
 }
 
 static bool slot_kdf(struct luks_slot *s, const struct json *kdf)
@@ -276,22 +116,50 @@ static bool slot_kdf(struct luks_slot *s, const struct json *kdf)
 }
 
 /* How the step that was interrupted can be told apart, block by block. */
-static void hot_area(struct luks *u, const struct json *area)
+static void hot_area(struct luks *u, const struct json *slot)
 {
+	static const struct {
+		const char *type;
+		enum luks_hot_how how, first;
+	} types[] = {
+		{"checksum", LUKS_HOT_CHECKSUM, LUKS_HOT_CHECKSUM},
+		{"journal", LUKS_HOT_JOURNAL, LUKS_HOT_JOURNAL},
+		{"datashift", LUKS_HOT_SHIFT, LUKS_HOT_SHIFT},
+		{"datashift-checksum", LUKS_HOT_SHIFT, LUKS_HOT_CHECKSUM},
+		{"datashift-journal", LUKS_HOT_SHIFT, LUKS_HOT_JOURNAL},
+	};
+	const struct json *area = js_get(slot, "area");
 	struct luks_hot *h = &u->hot;
-	const char *type = str(area, "type");
 	uint64_t block = num(area, "sector_size");
 
 	h->off = num(area, "offset");
 	h->len = num(area, "size");
 	h->hash = prim_hash_find(str(area, "hash"));
 	h->block = block >= 512 && block <= 4096 && !(block & (block - 1)) ? (uint32_t)block : 0;
-	if (!range_inside(h->off, h->len, u->meta->size))
+	h->shift = num(area, "shift_size");
+	h->backward = strcmp(str(slot, "direction"), "forward") != 0;
+	for (size_t i = 0; i < sizeof(types) / sizeof(*types); i++)
+		if (!strcmp(str(area, "type"), types[i].type)) {
+			h->how = types[i].how;
+			h->first = types[i].first;
+		}
+}
+
+/* The first zone of the volume may be told in a way of its own; then: is what it takes there? */
+static void hot_settle(struct luks *u)
+{
+	struct luks_hot *h = &u->hot;
+	const struct luks_segment *g = h->segment < 0 ? NULL : &u->segment[h->segment];
+	bool area = range_inside(h->off, h->len, u->meta->size);
+
+	if (!g)
 		return;
-	if (!strcmp(type, "checksum") && h->hash >= 0 && h->block)
-		h->how = LUKS_HOT_CHECKSUM;
-	else if (!strcmp(type, "journal"))
-		h->how = LUKS_HOT_JOURNAL;
+	if (!g->start)
+		h->how = h->first;
+	if ((h->how == LUKS_HOT_CHECKSUM && (!area || h->hash < 0 || !h->block)) ||
+	    (h->how == LUKS_HOT_JOURNAL && !area) ||
+	    (h->how == LUKS_HOT_SHIFT && (g->len > h->shift || h->previous.id == UINT_MAX)))
+		h->how = LUKS_HOT_NONE;
 }
 
 static void slot_take(void *arg, const char *key, struct json *j)
@@ -316,7 +184,7 @@ static void slot_take(void *arg, const char *key, struct json *j)
 		u->reencryption = true;
 		s->state = LUKS_SLOT_REENCRYPT;
 		s->len = size;
-		hot_area(u, area);
+		hot_area(u, j);
 		return;
 	}
 	s->key_len = num(j, "key_size");
@@ -331,7 +199,7 @@ static void slot_take(void *arg, const char *key, struct json *j)
 		slot_bad(l, s, LUKS_SLOT_UNKNOWN, "its type, cipher or KDF is not known");
 	else if (!s->key_len || s->key_len > LUKS_KEY_MAX || !s->area_key ||
 		 s->area_key > LUKS_KEY_MAX || !s->stripes || s->len > LUKS_AREA_MAX ||
-		 s->len > size || s->off < 2 * HEADER_MIN ||
+		 s->len > size || s->off < 2 * LUKS2_HEADER_MIN ||
 		 !range_inside(s->off, size, u->meta->size))
 		slot_bad(l, s, LUKS_SLOT_IMPOSSIBLE, "where its key material lies can't be true");
 }
@@ -365,10 +233,7 @@ static void segment_fill(struct layer *l, struct luks_segment *g, const struct j
 	    (g->kind == LUKS_CRYPT && (!luks_cipher_parse(str(j, "encryption"), &g->cipher) ||
 				       g->sector < 512 || g->sector & (g->sector - 1)))) {
 		g->kind = LUKS_SEGMENT_UNKNOWN;
-		finding_fact(l, LUKS_UNSUPPORTED,
-			     &(struct fact){.in = u->meta,
-					    .at = u->copy[u->used].off + BINARY,
-					    .at_len = u->copy[u->used].size - BINARY},
+		finding_fact(l, LUKS_UNSUPPORTED, IN_JSON(u),
 			     "segment %u: type %s with cipher %s and %" PRIu64
 			     "-byte sectors is not known",
 			     g->id, type, str(j, "encryption"), num(j, "sector_size"));
@@ -384,8 +249,9 @@ static void segment_take(void *arg, const char *key, struct json *j)
 	/* Backups of segments, from a reencryption, describe the same bytes once more. */
 	if (has_flag(j, "backup-previous"))
 		g = &u->hot.previous;
-	else if (has_flag(j, "backup-final") || has_flag(j, "backup-moved-segment") ||
-		 u->n_segments == LUKS_SEGMENTS)
+	else if (has_flag(j, "backup-moved-segment"))
+		g = &u->hot.moved;
+	else if (has_flag(j, "backup-final") || u->n_segments == LUKS_SEGMENTS)
 		return;
 	*g = (struct luks_segment){.digest = -1};
 	if (!id_of(key, &g->id)) {
@@ -393,7 +259,7 @@ static void segment_take(void *arg, const char *key, struct json *j)
 		return;
 	}
 	segment_fill(l, g, j);
-	if (g == &u->hot.previous)
+	if (g == &u->hot.previous || g == &u->hot.moved)
 		return;
 	g->hot = has_flag(j, "in-reencryption");
 	u->n_segments++;
@@ -460,10 +326,7 @@ static void segment_judge(struct layer *l, struct luks_segment *g, uint64_t at)
 		g->sector = (uint32_t)sector;
 		return;
 	}
-	finding_fact(l, LUKS_UNSUPPORTED,
-		     &(struct fact){.in = u->meta,
-				    .at = u->copy[u->used].off + BINARY,
-				    .at_len = u->copy[u->used].size - BINARY},
+	finding_fact(l, LUKS_UNSUPPORTED, IN_JSON(u),
 		     "segment %u: its size or place is no multiple of its sectors", g->id);
 	g->kind = LUKS_SEGMENT_UNKNOWN;
 	g->sector = 512;
@@ -489,14 +352,10 @@ static void segments_lay(struct layer *l)
 				g->len -= g->len % g->sector;
 		}
 		if (g->len > left)
-			finding_fact(l, LUKS_TRUNCATED,
-				     &(struct fact){.in = u->meta,
-						    .at = u->copy[u->used].off + BINARY,
-						    .at_len = u->copy[u->used].size - BINARY,
-						    .off = at + left,
-						    .len = g->len - left,
-						    .lost = true},
-				     "segment %u ends behind the end of the device", g->id);
+			finding_fact(
+				l, LUKS_TRUNCATED,
+				IN_JSON(u, .off = at + left, .len = g->len - left, .lost = true),
+				"segment %u ends behind the end of the device", g->id);
 		segment_judge(l, g, at);
 		g->start = at;
 		at += g->len;
@@ -522,24 +381,15 @@ static void requirements_take(struct luks *u, const struct json *root)
 int luks2_parse(struct layer *l)
 {
 	struct luks *u = l->priv;
-	const struct luks2_header *h;
 	const struct json *root;
-	int r = copies_read(u);
+	int r = luks2_copies_open(l);
 
 	if (r)
 		return r;
 	u->version = 2;
-	u->used = copy_choose(u);
-	copies_report(l);
-	if (u->used < 0)
-		return -EBADMSG;
-	h = (const struct luks2_header *)u->copy[u->used].text;
 	root = u->copy[u->used].json;
-	memcpy(u->uuid, h->uuid, sizeof(h->uuid));
-	memcpy(u->label, h->label, sizeof(h->label));
-	memcpy(u->subsystem, h->subsystem, sizeof(h->subsystem));
 	u->header_end = u->copy[u->used].size * 2;
-	u->hot.previous.id = UINT_MAX;
+	u->hot.previous.id = u->hot.moved.id = UINT_MAX;
 	js_each(js_get(root, "keyslots"), slot_take, l);
 	js_each(js_get(root, "segments"), segment_take, l);
 	js_each(js_get(root, "digests"), digest_take, l);
@@ -548,6 +398,7 @@ int luks2_parse(struct layer *l)
 	if (!u->n_segments)
 		return -EBADMSG;
 	segments_lay(l);
+	hot_settle(u);
 	luks_check_overlap(l);
 	luks_kdf_judge(l);
 	return 0;

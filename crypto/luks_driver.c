@@ -225,7 +225,7 @@ static int luks_map(struct layer *l, uint64_t off, struct extent *run)
 {
 	const struct luks *u = l->priv;
 	const struct luks_segment *g = segment_at(u, off);
-	uint64_t in = off - g->start;
+	uint64_t in = off - g->start, at = g->hot ? luks_hot_at(u, in) : g->off + in;
 
 	run->len = g->len - in;
 	if (g->aead && luks_aead_ready(g->aead))
@@ -233,13 +233,13 @@ static int luks_map(struct layer *l, uint64_t off, struct extent *run)
 	if (g->kind != LUKS_LINEAR && !g->c && !(g->hot && u->hot.previous.c)) {
 		run->kind = EXTENT_LOST;
 		run->why = LAYER_LOCKED;
-	} else if (g->off + in >= l->below->size) {
+	} else if (at >= l->below->size) {
 		run->kind = EXTENT_LOST;
 		run->why = LAYER_READ_PAST_END;
 	} else {
 		run->kind = EXTENT_DATA;
 		run->in = l->below;
-		run->at = g->off + in;
+		run->at = at;
 		if (run->len > l->below->size - run->at)
 			run->len = l->below->size - run->at;
 	}

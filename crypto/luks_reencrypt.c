@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The step of a LUKS2 reencryption that was cut short: old and new ciphertext side by side. */
+/* The step of a LUKS2 reencryption that was cut short: old and new blocks side by side. */
 #include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
@@ -46,16 +46,31 @@ static int state_of(const struct luks *u, uint64_t in, const uint8_t *p, enum st
 	return r;
 }
 
-/* Bytes at @in of the zone in place: as @g, the new segment or the one before, has them. */
+uint64_t luks_hot_at(const struct luks *u, uint64_t in)
+{
+	const struct luks_hot *h = &u->hot;
+	const struct luks_segment *g = &u->segment[h->segment];
+	uint64_t at = g->off, shifted;
+	bool lost = false;
+
+	if (h->how == LUKS_HOT_SHIFT && !g->start && h->moved.id != UINT_MAX) {
+		at = h->moved.off;
+		lost = in >= h->moved.len;
+	} else if (h->how == LUKS_HOT_SHIFT) {
+		lost = h->backward ? __builtin_sub_overflow(at, h->shift, &shifted)
+				   : __builtin_add_overflow(at, h->shift, &shifted);
+		at = shifted;
+	}
+	return lost || __builtin_add_overflow(at, in, &at) ? UINT64_MAX : at;
+}
+
+/* Bytes at @in of the zone, in place: as @g, the new segment or the one before, has them. */
 static int decrypt(const struct luks *u, const struct luks_segment *g, uint64_t in, uint8_t *p,
 		   size_t len)
 {
-	const struct luks_segment *hot = &u->segment[u->hot.segment];
-	uint64_t at = in;
+	/* Wherever it lay, the segment before counted its sectors as the volume does. */
+	uint64_t at = g == &u->hot.previous ? u->segment[u->hot.segment].start + in : in;
 
-	/* The segment before starts where the first one does now: the zone is further on in it. */
-	if (g == &u->hot.previous && __builtin_sub_overflow(hot->off + in, g->off, &at))
-		return -ENOKEY;
 	if (g->kind == LUKS_LINEAR)
 		return 0;
 	if (!g->c || at % g->sector || len % g->sector)
@@ -78,7 +93,8 @@ static int read_unit(struct layer *l, uint64_t off, uint8_t *p, size_t len, stru
 		s = OLD;
 		r = layer_read_as(u->meta, h->off + in, p, len, off, bad);
 	} else {
-		r = layer_read_as(l->below, g->off + in, p, len, off, bad);
+		s = h->how == LUKS_HOT_SHIFT ? OLD : UNSURE;
+		r = layer_read_as(l->below, luks_hot_at(u, in), p, len, off, bad);
 	}
 	if (!r && h->how == LUKS_HOT_CHECKSUM && len % h->block == 0)
 		r = state_of(u, in, p, &s);

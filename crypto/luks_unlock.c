@@ -169,6 +169,15 @@ static int open_segments(struct luks *u)
 	return r;
 }
 
+/* An encryption that was prepared only, a decryption that was about to end: nothing to unlock. */
+static bool encrypts(const struct luks *u)
+{
+	for (size_t i = 0; i < u->n_segments; i++)
+		if (u->segment[i].kind != LUKS_LINEAR)
+			return true;
+	return false;
+}
+
 int luks_unlock(struct layer *l)
 {
 	struct luks *u = l->priv;
@@ -191,6 +200,7 @@ int luks_unlock(struct layer *l)
 		return r;
 	for (size_t i = 0; i < u->n_digests; i++)
 		u->open |= u->digest[i].key != NULL;
+	u->open |= !encrypts(u);
 	/* With one key of two the part of the device that it opens can be read: that is open. */
 	return u->open ? 0 : tried ? -EKEYREJECTED : -ENOKEY;
 }

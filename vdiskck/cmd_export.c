@@ -193,8 +193,10 @@ static int prepare(struct export *x)
 			     : disk_layer(x->r.source);
 	if (!x->l)
 		return -ENOENT;
-	if (x->l->state || x->l->locked)
-		return run_fail(&x->r, 0, "%s is %s", x->l->path, layer_state_name(x->l));
+	if (x->l->state || x->l->locked) {
+		run_fail(&x->r, 0, "%s is %s", x->l->path, layer_state_name(x->l));
+		return -EACCES;
+	}
 	err = out_file_open(&x->out, &x->r.s, a->output, a->force);
 	if (!err)
 		err = open_map(x);

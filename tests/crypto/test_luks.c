@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What can be wrong with LUKS headers, on devices of our own; reencryptions; detached headers. */
+/* What can be wrong with LUKS headers, on devices of our own; detached headers. */
 #include <errno.h>
 #include <stdio.h>
 #include <sys/stat.h>
@@ -363,148 +363,6 @@ static void a_digest_made_to_hang_opens_nothing(void **state)
 	image_free(img);
 }
 
-/* --- reencryption --- */
-
-enum { HOT = 20 << 10, HOT_LEN = 8 << 10, OLD_FROM = HOT + HOT_LEN };
-
-/*
- * A reencryption from key 0 to key 1, cut short: what lies before HOT is done, what lies behind
- * OLD_FROM is not. In between, every other block of @sector bytes is.
- */
-static struct image *reencrypting(const char *resilience, uint32_t sector)
-{
-	static const char segment[] =
-		"\"%d\":{\"type\":\"crypt\",\"offset\":\"%d\",\"size\":\"%s\",\"iv_tweak\":\"%d\","
-		"\"encryption\":\"aes-xts-plain64\",\"sector_size\":%u%s}%s";
-	static uint8_t plain[LEN], old[LEN];
-	static char json[LUKS2_HEADER];
-	struct image *img;
-	const char *head, *tail;
-	char size[32], keyslot[256];
-	size_t n;
-
-	fill(plain, LEN);
-	img = luks2_build(plain, LEN, sector);
-	memcpy(old, img->buf + LUKS2_DATA, LEN);
-	for (uint32_t at = 0; at < OLD_FROM; at += sector) {
-		bool journal = !strncmp(resilience, "\"journal", 8);
-
-		if (at >= HOT && (at - HOT) / sector % 2)
-			continue;
-		memcpy(img->buf + LUKS2_DATA + at, plain + at, sector);
-		if (at >= HOT && journal) /* a torn write: nobody can make sense of it */
-			memset(img->buf + LUKS2_DATA + at, 0xa5, sector);
-		else
-			luks2_encrypt(1, sector, at, img->buf + LUKS2_DATA + at, sector);
-	}
-	for (uint32_t at = 0; at < HOT_LEN; at += sector)
-		if (!strncmp(resilience, "\"journal", 8))
-			image_poke(img, LUKS2_AREA + at, old + HOT + at, sector);
-		else
-			prim_hash(PRIM_SHA256, old + HOT + at, sector,
-				  img->buf + LUKS2_AREA + at / sector * 32);
-	snprintf(
-		keyslot, sizeof(keyslot),
-		",\"2\":{\"type\":\"reencrypt\",\"key_size\":1,\"mode\":\"reencrypt\",\"direction\":"
-		"\"forward\",\"area\":{\"type\":%s,\"offset\":\"%d\",\"size\":\"%d\"}}},\"tokens\"",
-		resilience, LUKS2_AREA, LUKS2_DATA - LUKS2_AREA);
-	luks2_edit(img, "\"1\":{", "},\"tokens\"", keyslot);
-	head = luks2_json(img);
-	tail = strstr(head, "},\"digests\"");
-	head = strstr(head, "\"segments\"");
-	n = (size_t)snprintf(json, sizeof(json), "%.*s{", (int)(head - luks2_json(img)) + 11,
-			     luks2_json(img));
-	snprintf(size, sizeof(size), "%d", HOT);
-	n += (size_t)snprintf(json + n, sizeof(json) - n, segment, 0, LUKS2_DATA, size, 0, sector,
-			      "", ",");
-	snprintf(size, sizeof(size), "%d", HOT_LEN);
-	n += (size_t)snprintf(json + n, sizeof(json) - n, segment, 1, LUKS2_DATA + HOT, size,
-			      HOT / 512, sector, ",\"flags\":[\"in-reencryption\"]", ",");
-	n += (size_t)snprintf(json + n, sizeof(json) - n, segment, 2, LUKS2_DATA + OLD_FROM,
-			      "dynamic", OLD_FROM / 512, sector, "", ",");
-	n += (size_t)snprintf(json + n, sizeof(json) - n, segment, 3, LUKS2_DATA, "dynamic", 0,
-			      sector, ",\"flags\":[\"backup-previous\"]", ",");
-	n += (size_t)snprintf(json + n, sizeof(json) - n, segment, 4, LUKS2_DATA, "dynamic", 0,
-			      sector, ",\"flags\":[\"backup-final\"]", "");
-	snprintf(json + n, sizeof(json) - n, "%s", tail);
-	luks2_set_json(img, json);
-	luks2_edit(img, "\"digests\"", "\"segments\":[]", "\"segments\":[\"0\",\"1\",\"4\"]");
-	luks2_edit(img, "\"digests\"", "\"segments\":[\"0\"]", "\"segments\":[\"2\",\"3\"]");
-	return img;
-}
-
-static void both_sides_of_a_reencryption_are_read(void **state)
-{
-	static const struct {
-		const char *resilience;
-		uint32_t sector;
-	} kinds[] = {
-		{"\"checksum\",\"hash\":\"sha256\",\"sector_size\":512", 512},
-		{"\"checksum\",\"hash\":\"sha256\",\"sector_size\":4096", 4096},
-		{"\"journal\"", 512},
-		{"\"journal\"", 4096},
-	};
-
-	(void)state;
-	for (size_t i = 0; i < sizeof(kinds) / sizeof(*kinds); i++) {
-		struct image *img = reencrypting(kinds[i].resilience, kinds[i].sector);
-
-		passphrase(img, 0);
-		passphrase(img, 1);
-		image_check(img, &luks2_ops);
-		assert_int_equal(img->err, 0);
-		assert_finding(img, LUKS_REENCRYPTION, 0);
-		assert_int_equal(image_worse(img, BLEMISH), 1);
-		assert_int_equal(img->top->size, LEN);
-		assert_plain(img, 0, LEN);
-		for (uint64_t off = 100; off < LEN - 3000; off += 1777)
-			assert_plain(img, off, 2999);
-		image_free(img);
-	}
-}
-
-/* Resilience "none": the zone is read as the new segment has it, and it is said. */
-static void a_zone_that_nothing_proves_is_doubtful(void **state)
-{
-	struct image *img = reencrypting("\"none\"", 512);
-	struct ranges bad = {0};
-	uint8_t buf[LEN];
-
-	(void)state;
-	passphrase(img, 0);
-	passphrase(img, 1);
-	image_check(img, &luks2_ops);
-	assert_plain(img, 0, HOT);
-	assert_plain(img, OLD_FROM, LEN - OLD_FROM);
-	assert_int_equal(layer_read(img->top, 0, buf, LEN, &bad), 0);
-	ranges_sort(&bad);
-	assert_int_equal(bad.n, 1);
-	assert_int_equal(bad.v[0].off, HOT);
-	assert_int_equal(bad.v[0].len, HOT_LEN);
-	assert_int_equal(bad.v[0].grade, GRADE_DOUBTFUL);
-	ranges_free(&bad);
-	image_free(img);
-}
-
-static void one_key_of_two_reads_its_side(void **state)
-{
-	struct image *img =
-		reencrypting("\"checksum\",\"hash\":\"sha256\",\"sector_size\":512", 512);
-
-	(void)state;
-	passphrase(img, 1);
-	image_check(img, &luks2_ops);
-	assert_int_equal(img->err, 0);
-	assert_plain(img, 0, HOT);
-	assert_lost(img, OLD_FROM, LEN - OLD_FROM, LAYER_LOCKED);
-	image_no_keys(img);
-	passphrase(img, 0);
-	image_check(img, &luks2_ops);
-	assert_lost(img, 0, HOT, LAYER_LOCKED);
-	assert_plain(img, OLD_FROM, LEN - OLD_FROM);
-	image_free(img);
-}
-
 /* --- headers apart from their devices --- */
 
 static void write_file(const char *path, const uint8_t *p, size_t len)
@@ -592,9 +450,6 @@ int main(void)
 		cmocka_unit_test(a_keyslot_made_to_hang_is_not_tried),
 		cmocka_unit_test(the_sum_over_all_keyslots_is_bounded),
 		cmocka_unit_test(a_digest_made_to_hang_opens_nothing),
-		cmocka_unit_test(both_sides_of_a_reencryption_are_read),
-		cmocka_unit_test(a_zone_that_nothing_proves_is_doubtful),
-		cmocka_unit_test(one_key_of_two_reads_its_side),
 		cmocka_unit_test(a_detached_header_opens_its_device),
 		cmocka_unit_test(a_backup_of_a_header_wins_over_a_damaged_one),
 	};
