@@ -176,7 +176,7 @@ check: deps
 	tests/run.sh $B '$(T)'
 
 demo: deps
-	@$(MAKE) -s -j$$(nproc) all
+	@$(MAKE) -s -j$$(nproc) all fixtures
 	@fixtures/demo/demo.sh $B
 
 deps:

@@ -51,8 +51,12 @@ static struct file_hit *find(struct files_hit *h, const struct layer *fs, const 
 			     const char *structure)
 {
 	const char *key = path ? path : structure;
-	size_t i = h->hash_size ? h->hash[hash_of(fs, key, h->hash_size)] : 0;
+	size_t i;
 
+	while (h->hash_size < h->n) /* after files_hit_sort() */
+		if (rehash(h))
+			return NULL;
+	i = h->hash_size ? h->hash[hash_of(fs, key, h->hash_size)] : 0;
 	for (; i; i = h->v[i - 1].next) {
 		struct file_hit *f = &h->v[i - 1];
 

@@ -25,6 +25,7 @@ struct file_hit {
 	uint64_t first;		      /* file offset of the first byte; UINT64_MAX: not its data */
 	enum finding_id why[HIT_WHY]; /* the findings that explain it; the first few kinds */
 	unsigned n_why;
+	bool told;   /* for who writes records: this one was */
 	size_t next; /* ours: in the hash chain, 1 more than the index */
 };
 
@@ -51,7 +52,7 @@ int files_hit_add(struct files_hit *h, struct layer *fs, const struct fs_owner *
 		  enum finding_id why);
 /* files_hit_named() - a finding named the file @path of @fs; what it lost may not be known */
 int files_hit_named(struct files_hit *h, struct layer *fs, const char *path, enum finding_id why);
-/* files_hit_sort() - worst rank first, then what lost most, then by path; once, at the end */
+/* files_hit_sort() - worst rank first, then what lost most, then by path */
 void files_hit_sort(struct files_hit *h);
 void files_hit_free(struct files_hit *h);
 

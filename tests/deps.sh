@@ -10,8 +10,8 @@ nbdkit-plugin-dev"
 # clang: fuzz targets. The rest: oracles, and tools that make images.
 tests="libcmocka-dev bats clang libclang-rt-14-dev mandoc jq xz-utils zstd bzip2 python3 qemu-utils
 libvhdi-utils gddrescue fdisk gdisk parted ntfs-3g dosfstools mtools e2fsprogs git dislocker
-attr libbde-utils libhivex-bin cryptsetup-bin libevtx-utils python3-evtx exfatprogs lvm2 mdadm sleuthkit
-slurm-wlm munge parallel nbdkit libnbd-bin icoutils"
+attr wimtools libbde-utils libhivex-bin cryptsetup-bin libevtx-utils python3-evtx exfatprogs lvm2 mdadm
+sleuthkit slurm-wlm munge parallel nbdkit libnbd-bin icoutils"
 # shellcheck disable=SC2034 # named by an argument
 lint="clang-format cppcheck shellcheck"
 # shellcheck disable=SC2034

@@ -12,7 +12,6 @@
 #include "formats/fs/fs.h"
 #include "formats/stack.h"
 #include "recover/hive.h"
-#include "recover/pe.h"
 #include "vdiskck/core/json.h"
 #include "vdiskck/core/text.h"
 #include "vdiskck/out_json.h"
@@ -78,48 +77,8 @@ static const struct file_hit *hit_of(const struct boot *b, const struct layer *f
 	return NULL;
 }
 
-/* What the file says of itself, if it is a program of Windows. Its damage is a finding, too. */
-static enum boot_state program(struct boot *b, struct layer *f, const char *path, char *text,
-			       size_t cap)
-{
-	struct fact fact = {.in = f, .at_len = f->size, .path = path};
-	uint32_t stored, sum;
-	enum pe_state pe;
-	int r = pe_check(f, &pe, &stored, &sum);
-
-	if (r) {
-		b->err = r;
-		return BOOT_OPEN;
-	}
-	if (pe == PE_NO_IMAGE) {
-		fact.at_len = 64;
-		snprintf(text, cap, "its first bytes are not those of a program");
-		finding_fact(f->below, PE_HEADER, &fact, "%s is no program", path);
-	} else if (pe == PE_DIFFERS) {
-		fact.stored = strf("0x%08" PRIx32, stored);
-		fact.expected = strf("0x%08" PRIx32, sum);
-		snprintf(text, cap, "its bytes are not as they were built (PE checksum)");
-		finding_fact(f->below, PE_CHECKSUM, &fact, "%s: %s", path, text);
-	} else {
-		snprintf(text, cap,
-			 pe == PE_FITS ? "there, and its PE checksum fits" : "there, and readable");
-	}
-	return pe == PE_NO_IMAGE || pe == PE_DIFFERS ? BOOT_BROKEN : BOOT_HOLDS;
-}
-
-static bool is_program(const char *path)
-{
-	static const char *const end[] = {".exe", ".sys", ".dll", ".efi"};
-	size_t n = strlen(path);
-
-	for (size_t i = 0; i < sizeof(end) / sizeof(*end); i++)
-		if (n > 4 && !strcasecmp(path + n - 4, end[i]))
-			return true;
-	return false;
-}
-
-static enum boot_state look_at(struct boot *b, struct layer *fs, const struct fs_entry *e,
-			       char *text, size_t cap)
+static enum boot_state look_at(struct boot *b, const char *what, struct layer *fs,
+			       const struct fs_entry *e, char *text, size_t cap)
 {
 	const struct file_hit *h = hit_of(b, fs, e->id);
 	struct layer *f = NULL;
@@ -128,7 +87,7 @@ static enum boot_state look_at(struct boot *b, struct layer *fs, const struct fs
 
 	snprintf(text, cap, "there");
 	if (h && h->lost)
-		snprintf(text, cap, "%s of it is lost [%s]", size_text(h->lost, size),
+		snprintf(text, cap, "%s of it are lost [%s]", size_text(h->lost, size),
 			 h->n_why ? finding_name(h->why[0]) : "unknown");
 	else if (h && h->doubtful)
 		snprintf(text, cap, "%s of it may be wrong [%s]", size_text(h->doubtful, size),
@@ -145,10 +104,9 @@ static enum boot_state look_at(struct boot *b, struct layer *fs, const struct fs
 		snprintf(text, cap, "it is empty");
 		return BOOT_BROKEN;
 	}
-	if (is_program(e->path) && !fs->ops->fs->open_file(fs, e, &f)) {
-		s = program(b, f, e->path, text, cap);
-		layer_free(f);
-	}
+	if (!fs->ops->fs->open_file(fs, e, &f))
+		s = boot_program(b, f, what, e->path, text, cap);
+	layer_free(f);
 	return s == BOOT_HOLDS && (e->path_sure != FS_SURE || e->data_sure != FS_SURE)
 		       ? BOOT_DOUBTFUL
 		       : s;
@@ -162,7 +120,7 @@ enum boot_state boot_add_file(struct boot *b, const char *what, struct layer *fs
 	int r = fs_find(fs, path, &e);
 
 	if (!r) {
-		s = look_at(b, fs, e, text, sizeof(text));
+		s = look_at(b, what, fs, e, text, sizeof(text));
 		place = place_of(fs, e->path);
 	} else if (r != -ENOENT && r != -ENOTDIR) {
 		b->err = r;
@@ -186,15 +144,56 @@ struct layer *boot_hive(struct boot *b, struct layer *fs, const char *path, stru
 	return hive;
 }
 
-/* Findings of damage in the layer itself. */
+/* The worst finding of damage in the layer itself: what costs data first. */
 static const struct entry *damage_in(const struct boot *b, const struct layer *l)
 {
 	const struct collect *c = &b->r->found;
+	const struct entry *first = NULL;
 
 	for (size_t i = 0; i < c->n; i++)
-		if (finding_severity(c->v[i].id) == DAMAGE && !strcmp(c->v[i].layer, l->path))
-			return &c->v[i];
-	return NULL;
+		if (finding_severity(c->v[i].id) == DAMAGE && !strcmp(c->v[i].layer, l->path) &&
+		    (!first || (c->v[i].lost && !first->lost)))
+			first = &c->v[i];
+	return first;
+}
+
+/* Is anything that the start needs among what findings of this layer hit? Files say so themselves. */
+static bool hits_start(const struct boot *b, const struct layer *l)
+{
+	const struct files_hit *h = &b->r->hit;
+
+	for (size_t i = 0; i < b->r->found.n; i++) {
+		const struct entry *e = &b->r->found.v[i];
+
+		if (finding_severity(e->id) != DAMAGE || strcmp(e->layer, l->path))
+			continue;
+		for (size_t k = 0; k < h->n; k++)
+			for (unsigned w = 0; w < h->v[k].n_why; w++)
+				if (h->v[k].why[w] == e->id &&
+				    (h->v[k].rank == RANK_BOOT || h->v[k].rank == RANK_VOLUME))
+					return true;
+	}
+	return false;
+}
+
+/* Is there a file system that says whose the bytes are? */
+static int is_readable(void *arg, struct layer *l)
+{
+	(void)arg;
+	return l->ops->kind == LAYER_FILESYSTEM && !l->state && l->ops->fs;
+}
+
+static void add_damaged(struct boot *b, const char *what, struct layer *l, const struct entry *e)
+{
+	if (e->lost && e->len >= l->size)
+		boot_add(b, what, BOOT_BROKEN, l->path, "%s [%s]", e->message, finding_name(e->id));
+	else if (stack_walk(l, is_readable, NULL) && !hits_start(b, l))
+		boot_add(b, what, BOOT_HOLDS, l->path,
+			 "damaged, but not where the start needs it: %s [%s]", e->message,
+			 finding_name(e->id));
+	else
+		boot_add(b, what, BOOT_DOUBTFUL, l->path, "%s [%s]", e->message,
+			 finding_name(e->id));
 }
 
 static int add_layer(void *arg, struct layer *l)
@@ -206,17 +205,26 @@ static int add_layer(void *arg, struct layer *l)
 					   [LAYER_FILESYSTEM] = "file system"};
 	struct boot *b = arg;
 	const struct entry *e = damage_in(b, l);
+	const char *name;
 
 	if (l->ops->kind >= sizeof(what) / sizeof(*what) || !what[l->ops->kind] || l->lazy)
 		return 0;
-	if (l->state)
-		boot_add(b, what[l->ops->kind], BOOT_OPEN, l->path, "it is %s",
+	name = what[l->ops->kind];
+	if (l->state == -ENOKEY || l->state == -EKEYREJECTED)
+		boot_add(b, name, BOOT_OPEN, l->path,
+			 "it is %s: with a key, all above it would be decided",
 			 layer_state_name(l));
+	else if (l->state == -EOPNOTSUPP)
+		boot_add(b, name, BOOT_OPEN, l->path,
+			 "it is %s: another program would have to decide", layer_state_name(l));
+	else if (l->state)
+		boot_add(b, name, BOOT_BROKEN, l->path, "%s%s%s%s",
+			 e ? e->message : "it can't be opened", e ? " [" : "",
+			 e ? finding_name(e->id) : "", e ? "]" : "");
 	else if (e)
-		boot_add(b, what[l->ops->kind], e->lost ? BOOT_BROKEN : BOOT_DOUBTFUL, l->path,
-			 "%s [%s]", e->message, finding_name(e->id));
+		add_damaged(b, name, l, e);
 	else
-		boot_add(b, what[l->ops->kind], BOOT_HOLDS, l->path, "no damage found");
+		boot_add(b, name, BOOT_HOLDS, l->path, "no damage found");
 	return b->err;
 }
 

@@ -50,6 +50,9 @@ void boot_add(struct boot *b, const char *what, enum boot_state state, const cha
 char *boot_file(struct boot *b, struct layer *fs, const char *const *path);
 /* boot_add_file() - a link that is a file: there, whole, and what it proves about itself */
 enum boot_state boot_add_file(struct boot *b, const char *what, struct layer *fs, const char *path);
+/* boot_program() - what the file @f proves about itself, in @text; nothing if it is no such file */
+enum boot_state boot_program(struct boot *b, struct layer *f, const char *what, const char *path,
+			     char *text, size_t cap);
 /* boot_hive() - the hive at @path, open, as a layer on @file; NULL. layer_free(*file). */
 struct layer *boot_hive(struct boot *b, struct layer *fs, const char *path, struct layer **file);
 /* boot_is_windows(), boot_is_linux() - is the file system the root of such a system? */

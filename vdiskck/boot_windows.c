@@ -171,11 +171,28 @@ static void drivers(struct boot *b, struct layer *fs, const struct regf *h, cons
 	regf_text(h, key, "ComputerName", b->computer, sizeof(b->computer));
 }
 
+/* What its check found, the first of it in words. */
+static void hive_damaged(struct boot *b, const char *what, const char *place, uint64_t found,
+			 size_t first)
+{
+	const struct collect *c = &b->r->found;
+	const struct entry *e;
+
+	while (first < c->n && finding_severity(c->v[first].id) != DAMAGE)
+		first++;
+	e = first < c->n ? &c->v[first] : NULL;
+	boot_add(b, what, BOOT_BROKEN, place, "%" PRIu64 " damage%s in it%s%s%s%s%s%s%s", found,
+		 found == 1 ? "" : "s", e ? ": " : "", e ? e->message : "",
+		 e && e->path ? ", at " : "", e && e->path ? e->path : "", e ? " [" : "",
+		 e ? finding_name(e->id) : "", e ? "]" : "");
+}
+
 /* A hive as a link: findings of its check count. */
 static struct layer *hive_link(struct boot *b, const char *what, struct layer *fs, const char *path,
 			       struct layer **file)
 {
 	uint64_t before = b->r->s.count[DAMAGE], found;
+	size_t first = b->r->found.n;
 	struct layer *l = boot_hive(b, fs, path, file);
 	char place[NAME];
 	int r = l ? l->ops->check(l) : 0;
@@ -189,7 +206,7 @@ static struct layer *hive_link(struct boot *b, const char *what, struct layer *f
 	else if (!l)
 		boot_add(b, what, BOOT_BROKEN, place, "it can't be read as a registry hive");
 	else if (found)
-		boot_add(b, what, BOOT_BROKEN, place, "%" PRIu64 " damages in it", found);
+		hive_damaged(b, what, place, found, first);
 	else if (regf_of(l)->dirty && !regf_of(l)->replayed)
 		boot_add(b, what, BOOT_DOUBTFUL, place,
 			 "it was being written, and its logs hold nothing of that");

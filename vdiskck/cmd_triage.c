@@ -16,6 +16,7 @@
 #include "vdiskck/core/ddmap.h"
 #include "vdiskck/core/source.h"
 #include "vdiskck/core/text.h"
+#include "vdiskck/damage.h"
 #include "vdiskck/out_json.h"
 #include "vdiskck/out_text.h"
 #include "vdiskck/report_html.h"
@@ -213,9 +214,20 @@ static void look_at_boot(struct triage *t)
 		run_record(&t->r, json_boot(&t->boot.v[i]));
 }
 
+/* Hives, programs and logs were looked into since finding @before: files that this found damaged. */
+static void look_inside(struct triage *t, uint64_t before)
+{
+	int err = damage_inside(&t->r, before);
+
+	if (err)
+		run_fail(&t->r, err, "which files are damaged");
+	damage_records(&t->r);
+}
+
 /* From an empty case to its end; the exit status. */
 static int triage(struct triage *t)
 {
+	uint64_t before;
 	int status;
 
 	log_start(t);
@@ -223,9 +235,12 @@ static int triage(struct triage *t)
 		run_confine(&t->r, NULL, (const char *[]){t->r.a->output, NULL});
 		stack_walk(t->r.source, log_source, t);
 		examine(t);
+		before = t->r.found.seen;
 		look_at_boot(t);
 		if (!session_stopped(&t->r.s))
 			timeline_make(&t->logs, &t->r, t->c);
+		if (!session_stopped(&t->r.s))
+			look_inside(t, before);
 	}
 	collect_sort(&t->r.found);
 	if (!t->r.source && !t->r.found.n) {

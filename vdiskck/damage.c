@@ -186,6 +186,8 @@ int damage_by_name(struct run *r, const struct ranges *bad)
 		err = files_hit_run(&r->hit, &im);
 	if (!err)
 		err = named(r);
+	if (!err)
+		err = damage_structures(r);
 	files_hit_sort(&r->hit);
 	r->hit.on_owner = NULL;
 	free(n.v);
@@ -261,7 +263,7 @@ void damage_text(FILE *f, const struct run *r)
 			size_text(h->free_lost + h->free_doubtful, size));
 }
 
-static void record(struct run *r, const struct file_hit *h)
+static void record(struct run *r, struct file_hit *h)
 {
 	struct json *j = js_object(), *why = js_array();
 
@@ -286,10 +288,12 @@ static void record(struct run *r, const struct file_hit *h)
 		js_add_str(why, finding_name(h->why[i]));
 	js_put(j, "why", why);
 	run_record(r, j);
+	h->told = true;
 }
 
 void damage_records(struct run *r)
 {
 	for (size_t i = 0; i < r->hit.n && r->on_record; i++)
-		record(r, &r->hit.v[i]);
+		if (!r->hit.v[i].told)
+			record(r, &r->hit.v[i]);
 }

@@ -1,12 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The first line of triage: what broke, what it costs, and how far the logs go. */
+/*
+ * The first line of triage: what broke, what it hit, what it costs, and how far the logs go. Every
+ * damaged object is named or counted; what is named in one sentence is not named again in the next.
+ */
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "formats/stack.h"
 #include "vdiskck/core/text.h"
 #include "vdiskck/triage.h"
+
+enum { NAMED = 3 /* files of one rank, findings without a file, links: then they are counted */ };
 
 /* Text that grows in a buffer; what does not fit is cut. */
 struct sentence {
@@ -28,6 +34,13 @@ static void add(struct sentence *l, const char *fmt, ...)
 		l->len += (size_t)n < l->cap - l->len ? (size_t)n : l->cap - l->len - 1;
 }
 
+/* The next sentence begins. */
+static void stop(struct sentence *l)
+{
+	if (l->len)
+		add(l, ". ");
+}
+
 /* What it costs. "Can be read" is said only of what was read. */
 static void add_loss(struct sentence *l, const struct triage *t)
 {
@@ -42,6 +55,7 @@ static void add_loss(struct sentence *l, const struct triage *t)
 	size_text(t->map.size, of);
 	if (!t->map.size)
 		return;
+	stop(l);
 	if (r->lost == t->map.size)
 		add(l, "all of the disk's %s are lost", of);
 	else if (r->lost)
@@ -84,18 +98,158 @@ static int add_driver(void *arg, struct layer *l)
 	return 0;
 }
 
-/* The first link of the chain that does not hold: what the reader came for. */
+/* The path of a place, "LAYER:/path"; a layer as it is. */
+static const char *path_of(const char *place)
+{
+	const char *colon = place ? strstr(place, ":/") : NULL;
+
+	return colon ? colon + 1 : place;
+}
+
+/* The first links of the chain that do not hold: what the reader came for. */
 static void add_boot(struct sentence *l, const struct triage *t)
 {
-	const struct boot_link *k = boot_first(&t->boot);
+	const struct boot_link *first = boot_first(&t->boot);
+	size_t more = 0, shown = 0;
 
-	if (!k)
+	if (!first || !*t->boot.os)
 		return;
-	add(l, "%s%s %s: %s: %s", l->len ? ". " : "",
-	    *t->boot.computer ? t->boot.computer : "The machine",
-	    k->state == BOOT_BROKEN ? "will not start" : "may not start", k->what, k->evidence);
-	if (k->place)
-		add(l, " (%s)", k->place);
+	stop(l);
+	add(l, "%s %s: ", *t->boot.computer ? t->boot.computer : "the machine",
+	    first->state == BOOT_BROKEN ? "will not start" : "may not start");
+	for (const struct boot_link *k = first; k < t->boot.v + t->boot.n; k++) {
+		if (k->state != first->state)
+			continue;
+		if (shown == NAMED) {
+			more++;
+			continue;
+		}
+		add(l, "%s%s: %s", shown++ ? "; " : "", k->what, k->evidence);
+		if (k->place)
+			add(l, " (%s)", path_of(k->place));
+	}
+	if (more)
+		add(l, "; and %zu more %s", more, more == 1 ? "link" : "links");
+}
+
+/* Is the file one of those that add_boot() named? */
+static bool in_boot(const struct triage *t, const struct file_hit *h)
+{
+	const struct boot_link *first = boot_first(&t->boot);
+	size_t shown = 0, n = strlen(h->fs->path);
+
+	for (const struct boot_link *k = first; k && k < t->boot.v + t->boot.n && shown < NAMED;
+	     k++) {
+		if (k->state != first->state)
+			continue;
+		shown++;
+		if (k->place && h->path && !strncmp(k->place, h->fs->path, n) &&
+		    k->place[n] == ':' && !strcmp(k->place + n + 1, h->path))
+			return true;
+	}
+	return false;
+}
+
+static void add_hit(struct sentence *l, const struct file_hit *h)
+{
+	char size[SIZE_TEXT];
+
+	if (h->structure && !(h->path && (h->lost || h->doubtful))) {
+		add(l, "%s", h->structure);
+		/* Most drivers name the file in the structure's name. */
+		if (h->path && !strstr(h->structure, h->path))
+			add(l, " of %s", h->path);
+		return;
+	}
+	add(l, "%s", h->path);
+	if (h->lost)
+		add(l, " (%s lost)", size_text(h->lost, size));
+	else if (h->doubtful)
+		add(l, " (%s doubtful)", size_text(h->doubtful, size));
+}
+
+static bool is_structure(const struct file_hit *h)
+{
+	return h->structure && !h->lost && (!h->path || !h->doubtful);
+}
+
+/* Those of one rank (or, with RANKS, structures of any); true: the sentence has begun. */
+static bool add_rank(struct sentence *l, const struct triage *t, enum rank rank, bool begun)
+{
+	const struct files_hit *h = &t->r.hit;
+	size_t shown = 0, more = 0;
+
+	for (size_t i = 0; i < h->n; i++) {
+		const struct file_hit *f = &h->v[i];
+
+		if (is_structure(f) != (rank == RANKS) || (rank != RANKS && f->rank != rank) ||
+		    in_boot(t, f))
+			continue;
+		if (shown == NAMED) {
+			more++;
+			continue;
+		}
+		if (!begun)
+			stop(l);
+		if (shown)
+			add(l, ", ");
+		else
+			add(l, "%s%s: ", begun ? "; " : "Hit: ",
+			    rank == RANKS ? "structures" : rank_name(rank));
+		add_hit(l, f);
+		begun = true;
+		shown++;
+	}
+	if (more)
+		add(l, " and %zu more", more);
+	return begun;
+}
+
+/* Files by rank, worst first, then structures; those of the boot chain were named already. */
+static void add_files(struct sentence *l, const struct triage *t)
+{
+	bool begun = false;
+
+	for (enum rank r = 0; r <= RANKS; r++)
+		begun = add_rank(l, t, r, begun);
+}
+
+/* Did the boot chain say it already, word for word? */
+static bool said(const struct sentence *l, const char *message)
+{
+	return l->len && strstr(l->buf, message);
+}
+
+/*
+ * The findings of one severity, worst first, of each kind the first. What hit files is named by
+ * these, unless it is the reason why bytes are lost. Returns how many need not be counted any more.
+ */
+static uint64_t add_findings(struct sentence *l, const struct triage *t, enum severity s,
+			     const char *lead)
+{
+	const struct collect *c = &t->r.found;
+	const struct entry *last = NULL;
+	uint64_t shown = 0, passed = 0;
+
+	for (size_t i = 0; i < c->n; i++) {
+		const struct entry *e = &c->v[i];
+		const char *layer = strrchr(e->layer, '/');
+
+		if (finding_severity(e->id) != s)
+			continue;
+		if (said(l, e->message) || (!e->lost && (e->n_paths || e->path)) ||
+		    (last && last->id == e->id && last->layer == e->layer)) {
+			passed++;
+			continue;
+		}
+		if (shown == NAMED)
+			continue;
+		last = e;
+		if (!shown)
+			stop(l);
+		add(l, "%s%s: %s", shown++ ? "; " : lead, layer ? layer + 1 : e->layer, e->message);
+	}
+	return shown + passed;
 }
 
 /* How far the logs go, for who asks next what happened. */
@@ -106,32 +260,31 @@ static void add_logs(struct sentence *l, const struct triage *t)
 
 	if (!g->last.known)
 		return;
-	add(l, ". Logs survive to %s", time_text(g->last.sec, 0, when));
+	stop(l);
+	add(l, "Logs survive to %s", time_text(g->last.sec, 0, when));
 	if (g->missing)
 		add(l, " (%" PRIu64 " of %" PRIu64 " records lost)", g->missing,
 		    g->missing + g->events);
+	else if (g->doubtful)
+		add(l, " (%" PRIu64 " of %" PRIu64 " records doubtful)", g->doubtful, g->events);
 }
 
-/* What broke, in a sentence or two: what it cost, the worst finding, and how many more. */
 void triage_headline(struct triage *t, int status)
 {
 	const struct run *r = &t->r;
-	const struct entry *worst = r->found.n ? &r->found.v[0] : NULL;
-	enum severity s = worst ? finding_severity(worst->id) : INFO;
-	uint64_t n = r->s.count[DAMAGE] + r->s.count[BLEMISH] + r->s.count[UNDECIDED];
+	uint64_t n = r->s.count[DAMAGE] + r->s.count[BLEMISH] + r->s.count[UNDECIDED], named;
 	struct sentence l = {t->headline, 0, sizeof(t->headline)};
 
-	add_loss(&l, t);
 	add_boot(&l, t);
+	add_loss(&l, t);
+	add_files(&l, t);
+	named = add_findings(&l, t, DAMAGE, "Worst: ");
+	named += add_findings(&l, t, BLEMISH, "Not as it should be: ");
+	named += add_findings(&l, t, UNDECIDED, "Not examined: ");
+	if (n > named)
+		add(&l, "; and %" PRIu64 " more %s", n - named,
+		    n - named == 1 ? "finding" : "findings");
 	add_logs(&l, t);
-	if (worst && s != INFO)
-		add(&l, "%s%s: %s", l.len ? ". " : "",
-		    s == DAMAGE	   ? "Worst"
-		    : s == BLEMISH ? "Not as it should be"
-				   : "Not examined",
-		    worst->message);
-	if (n > 1)
-		add(&l, ". %" PRIu64 " more %s", n - 1, n == 2 ? "finding" : "findings");
 	if (r->failed && *r->error)
 		add(&l, "%sIt could not be finished: %s", l.len ? ". " : "", r->error);
 	/* Nobody should take "intact" for more than was looked at. */

@@ -210,7 +210,11 @@ static int read_file(struct logs *g, struct layer *fs, const struct fs_entry *e)
 	if (!r && log_on(f)) {
 		g->path = e->path;
 		g->modified = (struct log_time){e->modified.sec, e->modified.nsec, e->modified.set};
-		r = read_log(g, log_on(f));
+		/* What was deleted may be overwritten since: that is no damage. */
+		if (g->check && !e->deleted && log_on(f)->ops->check)
+			r = log_on(f)->ops->check(log_on(f));
+		if (!r)
+			r = read_log(g, log_on(f));
 		g->path = NULL;
 		g->modified = (struct log_time){0};
 	} else if (!r) {

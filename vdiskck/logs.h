@@ -38,6 +38,7 @@ struct logs {
 	struct run *r;
 	struct logs_filter want;
 	bool carve;
+	bool check; /* report what is wrong with each log, too */
 	/* -o: */
 	struct out_tree *tree;			     /* raw/ is filled; NULL: nothing is written, */
 	struct out_tree *(*make_tree)(void *arg);    /* unless this makes it for the first log */

@@ -179,6 +179,7 @@ int timeline_make(struct timeline *t, struct run *r, struct case_dir *c)
 
 	m.g = (struct logs){.r = r,
 			    .carve = r->s.opt.data,
+			    .check = true,
 			    .make_tree = make_tree,
 			    .mark = mark,
 			    .on_event = keep,

@@ -11,7 +11,7 @@
 #include "vdiskck/run.h"
 #include "vdiskck/timeline.h"
 
-enum { HEADLINE = 1024 };
+enum { HEADLINE = 4096 };
 
 struct triage {
 	struct run r; /* first: the session's callbacks get it as their argument */

@@ -2,12 +2,13 @@
 # SPDX-License-Identifier: Apache-2.0
 load common
 
-RECIPE=$BATS_TEST_DIRNAME/../../fixtures/windows/make_windows.py
+TOP=$BATS_TEST_DIRNAME/../..
+RECIPE=$TOP/fixtures/windows/make_windows.py
 
 # A Windows-like volume in a VHD. FAT: no FUSE is needed; NTFS has tests of its own.
 windows() { # NAME
 	mkdir -p "$OUT/root"
-	python3 "$RECIPE" "$OUT/root"
+	python3 -B "$RECIPE" "$OUT/root"
 	truncate -s 64M "$OUT/v"
 	mkfs.vfat -F 32 "$OUT/v" >/dev/null
 	mcopy -s -i "$OUT/v" "$OUT"/root/* ::/
@@ -21,21 +22,17 @@ poke() { # IMAGE FILE OFFSET TEXT
 	printf '%b' "$4" | dd of="$1" bs=1 seek="$at" conv=notrunc status=none
 }
 
-linux() { # NAME UUID-IN-FSTAB
+# A Linux root with its own /boot, in a qcow2.
+linux() { # NAME UUID-OF-THE-FILE-SYSTEM
 	local root=$OUT/lroot
-	mkdir -p "$root"/{boot/grub,etc,usr/lib/systemd,sbin}
-	echo kernel >"$root/boot/vmlinuz-6.1"
-	echo initramfs >"$root/boot/initrd.img-6.1"
-	echo menuentry >"$root/boot/grub/grub.cfg"
-	echo 'PRETTY_NAME="Debian GNU/Linux 12 (bookworm)"' >"$root/etc/os-release"
-	echo node17 >"$root/etc/hostname"
-	echo "UUID=$2 / ext4 defaults 0 1" >"$root/etc/fstab"
-	echo elf >"$root/usr/lib/systemd/systemd"
-	ln -sf ../usr/lib/systemd/systemd "$root/sbin/init"
+	rm -rf "$root"
+	python3 -B "$TOP/fixtures/linux/make_linux.py" "$root"
+	cp -r "$root"/boot/* "$root/root/boot/"
 	truncate -s 30M "$OUT/l"
-	mkfs.ext4 -q -U 11111111-2222-3333-4444-555555555555 -d "$root" "$OUT/l"
+	mkfs.ext4 -q -U "$2" -d "$root/root" "$OUT/l"
 	qemu-img convert -O qcow2 "$OUT/l" "$1"
 }
+UUID=17171717-1717-4717-9717-171717171703
 
 links() { # STATE: what is in that state
 	jq -r 'select(.record == "boot" and .state == "'"$1"'") | .link' "$OUT/case/report.json" | sort | xargs
@@ -95,18 +92,20 @@ links() { # STATE: what is in that state
 }
 
 @test "a sound Linux holds; a root device that no volume has does not" {
-	linux a.qcow2 11111111-2222-3333-4444-555555555555
+	linux a.qcow2 $UUID
 	run_vdiskck triage a.qcow2 -o "$OUT/case"
 	expect_status 0
 	[ -z "$(links broken)$(links doubtful)" ]
 	expect_text 'Debian GNU/Linux 12 \(bookworm\) on node17'
+	expect_text 'kernel +its CRC-32 fits'
+	expect_text "initramfs +gzip's CRC-32 fits"
 	rm -r "$OUT/case"
 	linux b.qcow2 99999999-2222-3333-4444-555555555555
 	run_vdiskck triage b.qcow2 -o "$OUT/case"
 	[ "$(links broken)" = "root device" ]
-	rm -r "$OUT/case" "$OUT/lroot"
-	linux c.qcow2 11111111-2222-3333-4444-555555555555
-	debugfs -w -R 'rm /boot/vmlinuz-6.1' "$OUT/l" 2>/dev/null
+	rm -r "$OUT/case"
+	linux c.qcow2 $UUID
+	debugfs -w -R 'rm /boot/vmlinuz-6.1.0-16-amd64' "$OUT/l" 2>/dev/null
 	qemu-img convert -O qcow2 "$OUT/l" c.qcow2
 	run_vdiskck triage c.qcow2 -o "$OUT/case"
 	[ "$(links broken)" = kernel ]
@@ -119,4 +118,15 @@ links() { # STATE: what is in that state
 	run_vdiskck triage d.qcow2 -o "$OUT/case"
 	expect_status 0
 	expect_text 'operating system +no volume holds one that is known'
+}
+
+@test "one bit of a kernel, a sector of an initramfs: kernel-checksum, initramfs-damaged, and both are named" {
+	linux a.qcow2 $UUID
+	poke a.qcow2 /boot/vmlinuz-6.1.0-16-amd64 300000 '\x55\x55'
+	poke a.qcow2 /boot/initrd.img-6.1.0-16-amd64 400000 '\0\0\0\0\0\0\0\0'
+	run_vdiskck triage a.qcow2 -o "$OUT/case"
+	expect_status 2
+	[ "$(links broken)" = "initramfs kernel" ]
+	[[ $(head -1 <<<"$output") == *"node17 will not start: initramfs: "*"; kernel: "* ]]
+	jq -se 'any(.id == "kernel-checksum") and any(.id == "initramfs-damaged")' "$OUT/case/report.json" >/dev/null
 }

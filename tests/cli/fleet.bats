@@ -100,15 +100,11 @@ plan() { # COMMAND ARGUMENTS...: to $OUT/plan.jsonl
 
 @test "many images: a parent is planned once, and the largest image is cut" {
 	PYTHONPATH=$BATS_TEST_DIRNAME/../../fixtures/demo python3 -B - <<-'END'
-		import uuid
-		import make_disks
-		make_disks.DISK, write_vhd = 8 << 20, make_disks.write_vhd
+		from disks import Vhd
 		base = b"B" * (8 << 20)
-		child = base[:4 << 20] + b"C" * 512 + base[(4 << 20) + 512:]
-		ident = [uuid.UUID("16161616-0000-4000-8000-00000000000%d" % i) for i in range(3)]
-		write_vhd("base.vhd", base, ident[0])
+		parent = Vhd("base.vhd", base)
 		for i in 1, 2:
-		    write_vhd("child%d.vhd" % i, child, ident[i], ("base.vhd", ident[0]), base)
+		    Vhd("child%d.vhd" % i, base[:4 << 20] + b"C" * 512 + base[(4 << 20) + 512:], parent)
 	END
 	disk big.raw 60
 	run_vdiskck seal big.raw -o "$OUT/big"

@@ -6,17 +6,13 @@ load common
 # base.vhd: 8 MiB of blocks of 2 MiB, 'B' in all; child.vhd: every second sector of block 1 is 'C'.
 chain() {
 	PYTHONPATH=$BATS_TEST_DIRNAME/../../fixtures/demo python3 -B - "$OUT/truth" <<-'END'
-		import sys, uuid
-		import make_disks
-		make_disks.DISK, write_vhd = 8 << 20, make_disks.write_vhd
+		import sys
+		from disks import Vhd
 		base = b"B" * (8 << 20)
 		child = bytearray(base)
 		for at in range(2 << 20, 4 << 20, 1024):
 		    child[at:at + 512] = b"C" * 512
-		ident = uuid.UUID("16161616-0000-4000-8000-000000000001")
-		write_vhd("base.vhd", base, ident)
-		write_vhd("child.vhd", bytes(child), uuid.UUID("16161616-0000-4000-8000-000000000002"),
-		          ("base.vhd", ident), base)
+		Vhd("child.vhd", bytes(child), Vhd("base.vhd", base))
 		open(sys.argv[1], "wb").write(child)
 	END
 }

@@ -163,7 +163,10 @@ static void system_elements(struct writer *w)
 	size_t list = attributes(w, "Provider");
 
 	attribute(w, "Name", true);
-	text(w, "vdiskck-Test");
+	if (w->spec->event)
+		value(w, 14, 0x01);
+	else
+		text(w, "vdiskck-Test");
 	attribute(w, "Guid", false);
 	text(w, "{11111111-2222-3333-4444-555555555555}");
 	end_attributes(w, list);
@@ -272,7 +275,8 @@ static void instance(struct writer *w, unsigned t)
 	put32(w, id);
 	/* The rest of the GUID tells logs with other literals apart, as it does in Windows. */
 	put(w, "vdiskck evtx", 11);
-	put8(w, (uint8_t)(strlen(w->spec->channel) + (w->spec->extra ? 128 : 0)));
+	put8(w, (uint8_t)(strlen(w->spec->channel) % 64 + (w->spec->event ? 64 : 0) +
+			  (w->spec->extra ? 128 : 0)));
 	len_at = w->at;
 	put32(w, 0);
 	put(w, "\x0f\x01\x01\x00", 4);
@@ -317,44 +321,61 @@ uint64_t evtx_build_time(uint64_t id)
 	return 132000000000000000 + id * 12345678;
 }
 
-static size_t data_instance(struct writer *w, uint64_t id)
+static const struct evtx_event *event_of(const struct writer *w, uint64_t id)
+{
+	for (size_t i = 0; i < w->spec->n_events; i++)
+		if (w->spec->event[i].id == id)
+			return &w->spec->event[i];
+	return NULL;
+}
+
+/* ASCII as UTF-16; the bytes. */
+static uint16_t wide(const char *s, uint16_t *out, size_t max)
+{
+	size_t n = 0;
+
+	for (; s[n] && n < max; n++)
+		out[n] = (uint8_t)s[n];
+	return (uint16_t)(2 * n);
+}
+
+static size_t data_instance(struct writer *w, uint64_t id, const struct evtx_event *e)
 {
 	static const uint8_t sid[] = {1, 2, 0, 0, 0, 0, 0, 5, 32, 0, 0, 0, 0x20, 2, 0, 0};
 	static const uint8_t when[] = {0xe6, 7, 3, 0, 2, 0, 4, 0, 5, 0, 6, 0, 7, 0, 8, 0};
-	unsigned kind = (unsigned)(id % EVTX_BUILD_KINDS);
-	uint16_t utf16[200];
+	unsigned kind = e ? 0 : (unsigned)(id % EVTX_BUILD_KINDS);
+	uint16_t utf16[200], len;
 	char line[200];
 	uint32_t number = (uint32_t)id * 3, flag = 1;
 	int32_t negative = -(int32_t)id;
-	size_t from = w->at, n = 0;
+	size_t from = w->at;
 
 	evtx_build_text(id, w->spec->seed, line);
-	for (; line[n]; n++)
-		utf16[n] = (uint8_t)line[n];
+	len = wide(e ? e->text : line, utf16, 200);
 	instance(w, 1 + kind);
 	if (kind == 1)
 		values(w,
-		       (struct item[]){{utf16, (uint16_t)(2 * n), 1},
+		       (struct item[]){{utf16, len, 1},
 				       {&number, 4, 8},
 				       {sid, sizeof(sid), 0x13},
 				       {sid, 16, 0x0f}},
 		       4);
 	else if (kind == 2)
 		values(w,
-		       (struct item[]){{utf16, (uint16_t)(2 * n), 1},
+		       (struct item[]){{utf16, len, 1},
 				       {&negative, 4, 7},
 				       {&flag, 4, 0x0d},
 				       {sid, 9, 0x0e}},
 		       4);
 	else if (kind == 3)
 		values(w,
-		       (struct item[]){{utf16, (uint16_t)(2 * n), 1},
+		       (struct item[]){{utf16, len, 1},
 				       {u"one\0two\0", 16, 0x81},
 				       {when, 16, 0x12},
 				       {w->spec->extra, w->spec->extra_len, 0x21}},
 		       w->spec->extra ? 4 : 3);
 	else
-		values(w, (struct item[]){{utf16, (uint16_t)(2 * n), 1}}, 1);
+		values(w, (struct item[]){{utf16, len, 1}}, 1);
 	put8(w, 0);
 	return w->at - from;
 }
@@ -362,8 +383,10 @@ static size_t data_instance(struct writer *w, uint64_t id)
 static void record(struct writer *w, uint64_t id)
 {
 	static const uint8_t sid[] = {1, 1, 0, 0, 0, 0, 0, 5, 18, 0, 0, 0};
-	uint8_t level = (uint8_t)(1 + id % 5), zero = 0;
+	const struct evtx_event *e = event_of(w, id);
+	uint8_t level = w->spec->event ? 4 : (uint8_t)(1 + id % 5), zero = 0;
 	uint16_t event_id = (uint16_t)(1000 + id % EVTX_BUILD_KINDS), task = 7;
+	uint16_t provider[64];
 	uint64_t keywords = 0x8000000000000000, time = evtx_build_time(id);
 	uint32_t pid = 4321, tid = (uint32_t)id;
 	struct item v[20] = {
@@ -382,6 +405,12 @@ static void record(struct writer *w, uint64_t id)
 	size_t from = w->at, descriptor, nested;
 	uint64_t head[2] = {id, time};
 
+	if (e) {
+		level = e->level;
+		event_id = e->event_id;
+	}
+	if (w->spec->event)
+		v[14] = (struct item){provider, wide(e ? e->provider : "Service", provider, 64), 1};
 	put32(w, EVTX_RECORD_MAGIC);
 	put32(w, 0);
 	put(w, head, sizeof(head));
@@ -389,7 +418,7 @@ static void record(struct writer *w, uint64_t id)
 	v[19] = (struct item){NULL, 0, 0x21};
 	descriptor = w->at + 4 + 19 * 4;
 	values(w, v, 20);
-	nested = data_instance(w, id);
+	nested = data_instance(w, id, e);
 	w->c[descriptor] = (uint8_t)nested;
 	w->c[descriptor + 1] = (uint8_t)(nested >> 8);
 	put8(w, 0);

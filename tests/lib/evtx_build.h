@@ -12,6 +12,14 @@
 
 enum { EVTX_BUILD_KINDS = 4 };
 
+/* One record that is not like the others. Its data is one text. */
+struct evtx_event {
+	uint64_t id; /* of the record */
+	const char *provider, *text;
+	uint16_t event_id;
+	uint8_t level; /* 1 critical ... 4 information */
+};
+
 struct evtx_spec {
 	uint64_t first_id;
 	unsigned records;
@@ -22,6 +30,8 @@ struct evtx_spec {
 	unsigned per_chunk; /* records in a chunk at most; 0: as many as fit */
 	const void *extra;  /* one more value for kind 3: a fragment of BinXML, or NULL */
 	uint16_t extra_len;
+	const struct evtx_event *event; /* by rising id; or NULL */
+	size_t n_events;
 };
 
 /* evtx_build() - the file; free() it */
