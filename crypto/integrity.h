@@ -129,6 +129,16 @@ int integrity_journal_read(struct integrity_dev *d, const struct integrity_repla
 /* What a finding about [at_, at_ + len_) of the metadata rests on. */
 #define INTEGRITY_AT(d, at_, len_) (&(struct fact){.in = (d)->below, .at = (at_), .at_len = (len_)})
 
+/* The driver: a device that stands alone. */
+struct integrity {
+	struct integrity_dev d;
+	const char *header;	     /* the --header that holds superblock and tags; NULL: none */
+	struct integrity_hash *hash; /* NULL: not known */
+	unsigned key;		     /* number of the key, 0: none is needed */
+};
+/* integrity_hash_decide() - fill ->hash and ->key from the tags and the session's keys */
+int integrity_hash_decide(struct layer *l);
+bool integrity_all_byte(const uint8_t *p, size_t len, uint8_t value);
 /* integrity_mac_check() - the journal's MAC by the keys of the session: integrity_mac.c */
 int integrity_mac_check(struct integrity_dev *d);
 /* Why bytes of such a device are lost or doubtful; ends with FINDING_COUNT. */

@@ -117,6 +117,8 @@ struct luks_hot {
 	struct luks_segment moved;
 };
 
+struct json;
+
 struct luks_token {
 	unsigned id;
 	char type[LUKS_NAME];
@@ -194,6 +196,10 @@ struct sector_cipher *luks_inside_cipher(const struct layer *luks);
  * 0; -ENOKEY; -EKEYREJECTED; -ENOMEM. Opens the segments' ciphers.
  */
 int luks_unlock(struct layer *l);
+/* luks_info(), luks_structure() - as layer_ops has them */
+void luks_info(struct layer *l, struct json *to);
+bool luks_structure(struct layer *l, uint64_t at, char *name, size_t cap, uint64_t *start,
+		    uint64_t *len);
 /* luks_check_overlap() - two keyslots on the same bytes: at most one of them can be whole */
 void luks_check_overlap(struct layer *l);
 /* luks_check_slots() - does each keyslot's material look like ciphertext? Reports and marks. */

@@ -124,9 +124,31 @@ extern const struct layer_ops tcrypt_ops;
 
 /* tcrypt_place_off() - where a header may lie in @size bytes; UINT64_MAX: nowhere */
 uint64_t tcrypt_place_off(enum tcrypt_place p, uint64_t size);
+bool tcrypt_is_hidden(enum tcrypt_place p);
 const char *tcrypt_place_name(enum tcrypt_place p);
 /* tcrypt_noise() - do the 512 bytes at @off look like ciphertext? */
 bool tcrypt_noise(struct layer *l, uint64_t off);
+
+enum { TCRYPT_POOL = 128 }; /* bytes of VeraCrypt's pool, for passphrases longer than 64 */
+
+/* A password as the KDF takes it. */
+struct tcrypt_candidate {
+	unsigned key; /* number of its passphrase; 0: none */
+	bool keyfiles, is_long;
+	uint8_t *text; /* secret, TCRYPT_POOL bytes */
+	size_t len;
+};
+
+struct tcrypt_candidates {
+	struct tcrypt_candidate *v;
+	size_t n;
+	uint32_t *pim; /* at least one; 0: VeraCrypt's default */
+	size_t n_pim;
+};
+
+/* tcrypt_candidates_make() - of the session's keys; 0 or -ENOMEM; tcrypt_candidates_free() in any case */
+int tcrypt_candidates_make(struct layer *l, struct tcrypt_candidates *c);
+void tcrypt_candidates_free(struct tcrypt_candidates *c);
 
 /*
  * tcrypt_search() - try all keys of the session at the places of the mask @places
@@ -137,5 +159,15 @@ int tcrypt_search(struct layer *l, unsigned places, struct tcrypt_hit *hit);
 /* tcrypt_retry() - the keys, KDF and PIM of @hit on the header at @off: another copy */
 int tcrypt_retry(struct layer *l, const struct tcrypt_hit *hit, enum tcrypt_place place,
 		 uint64_t off, struct tcrypt_hit *copy);
+
+/* tcrypt_header.c: of the header in t->hit */
+/* tcrypt_apply() - take it at its word as far as it can be true; 0, or -EBADMSG after a finding */
+int tcrypt_apply(struct layer *l);
+/* tcrypt_twin() - the other copy of the header that was opened; UINT64_MAX: there is none */
+uint64_t tcrypt_twin(const struct layer *l, const struct tcrypt_hit *hit, enum tcrypt_place *place);
+/* tcrypt_prefer_copy() - it is damaged: its copy may be whole. *bad then is the damaged one. */
+int tcrypt_prefer_copy(struct layer *l, struct tcrypt_hit *bad);
+/* tcrypt_report_copy() - say which copy is used, and what is wrong with it */
+void tcrypt_report_copy(struct layer *l, const struct tcrypt_hit *bad);
 
 #endif

@@ -19,12 +19,6 @@
 #include "vdiskck/core/sum.h"
 #include "vdiskck/core/text.h"
 
-enum {
-	POOL = 64,	   /* bytes of a password, and of the pool that key files are mixed into */
-	POOL_LONG = 128,   /* VeraCrypt's, for passphrases longer than 64 */
-	PIM_MAX = 2147468, /* VeraCrypt's: 15000 + 1000 * PIM iterations fit in 31 bits */
-};
-
 enum kdf_use {
 	USE_TRUECRYPT = 1,
 	USE_VERACRYPT = 2,
@@ -47,21 +41,6 @@ static const struct kdf {
 };
 enum { KDFS = sizeof(kdfs) / sizeof(*kdfs) };
 
-/* A password as the KDF takes it. */
-struct candidate {
-	unsigned key; /* number of its passphrase; 0: none */
-	bool keyfiles, is_long;
-	uint8_t *text; /* secret, POOL_LONG bytes */
-	size_t len;
-};
-
-struct candidates {
-	struct candidate *v;
-	size_t n;
-	uint32_t *pim; /* at least one; 0: VeraCrypt's default */
-	size_t n_pim;
-};
-
 struct job {
 	uint32_t candidate, pim;
 	uint8_t kdf, place;
@@ -69,7 +48,7 @@ struct job {
 
 struct search {
 	struct layer *l;
-	struct candidates c;
+	struct tcrypt_candidates c;
 	struct job *job;
 	size_t n, done;
 	const struct tcrypt_header *header; /* as stored, by place */
@@ -86,133 +65,10 @@ struct trial {
 	size_t index;
 	const struct job *job;
 	const struct kdf *kdf;
-	const struct candidate *c;
+	const struct tcrypt_candidate *c;
 	uint8_t *key; /* secret: what is derived so far */
 	size_t have;
 };
-
-uint64_t tcrypt_place_off(enum tcrypt_place p, uint64_t size)
-{
-	static const struct {
-		uint64_t off;
-		bool from_end;
-	} at[TCRYPT_PLACES] = {
-		[TCRYPT_AT_PRIMARY] = {0, false},    [TCRYPT_AT_SYSTEM] = {62 * 512, false},
-		[TCRYPT_AT_HIDDEN] = {65536, false}, [TCRYPT_AT_OLD_HIDDEN] = {1536, true},
-		[TCRYPT_AT_BACKUP] = {131072, true}, [TCRYPT_AT_HIDDEN_BACKUP] = {65536, true},
-	};
-	uint64_t off = at[p].off;
-
-	if (size < TCRYPT_HEADER || off > size - TCRYPT_HEADER)
-		return UINT64_MAX;
-	return at[p].from_end ? size - off : off;
-}
-
-const char *tcrypt_place_name(enum tcrypt_place p)
-{
-	static const char *const name[TCRYPT_PLACES] = {
-		[TCRYPT_AT_PRIMARY] = "primary header",
-		[TCRYPT_AT_SYSTEM] = "system header",
-		[TCRYPT_AT_HIDDEN] = "hidden volume's header",
-		[TCRYPT_AT_OLD_HIDDEN] = "hidden volume's header",
-		[TCRYPT_AT_BACKUP] = "backup header",
-		[TCRYPT_AT_HIDDEN_BACKUP] = "hidden volume's backup header",
-	};
-
-	return name[p];
-}
-
-/* --- passwords --- */
-
-/* Every byte of a key file steps a CRC whose four bytes are added to the pool. */
-static void mix_keyfile(const struct key *k, uint8_t *pool, size_t size)
-{
-	uint32_t crc = 0;
-	size_t at = 0;
-
-	for (size_t i = 0; i < k->len; i++) {
-		uint32_t state;
-
-		crc = sum_crc32(crc, k->data + i, 1);
-		state = ~crc;
-		for (int shift = 24; shift >= 0; shift -= 8)
-			pool[at++] += (uint8_t)(state >> shift);
-		at %= size;
-	}
-}
-
-static int add_candidate(struct layer *l, struct candidates *c, const struct key *pass,
-			 bool keyfiles)
-{
-	struct candidate *v = realloc(c->v, (c->n + 1) * sizeof(*v)), *one;
-	const struct key *k = NULL;
-
-	if (!v)
-		return -ENOMEM;
-	c->v = v;
-	one = &v[c->n];
-	*one = (struct candidate){.key = pass ? pass->number : 0, .keyfiles = keyfiles};
-	one->text = prim_secret(POOL_LONG);
-	if (!one->text)
-		return -ENOMEM;
-	c->n++;
-	one->is_long = pass && pass->len > POOL;
-	one->len = keyfiles ? one->is_long ? POOL_LONG : POOL : pass->len;
-	while (keyfiles && (k = keys_next(l->s->keys, k, KEY_KEYFILE, NULL, NULL)))
-		mix_keyfile(k, one->text, one->len);
-	for (size_t i = 0; pass && i < pass->len; i++)
-		one->text[i] += pass->data[i];
-	return 0;
-}
-
-static int add_pim(struct layer *l, struct candidates *c, const struct key *k)
-{
-	uint32_t *v = realloc(c->pim, (c->n_pim + 1) * sizeof(*v));
-	uint64_t pim = 0;
-
-	if (!v)
-		return -ENOMEM;
-	c->pim = v;
-	if (k && (number_parse((const char *)k->data, &pim, NULL) || pim > PIM_MAX)) {
-		layer_err(l, 0, "key %u: a PIM is a number up to %d", k->number, PIM_MAX);
-		return 0;
-	}
-	v[c->n_pim++] = (uint32_t)pim;
-	return 0;
-}
-
-static void candidates_free(struct candidates *c)
-{
-	for (size_t i = 0; i < c->n; i++)
-		prim_secret_free(c->v[i].text);
-	free(c->v);
-	free(c->pim);
-}
-
-/* In the order of the key file; with key files mixed in, then alone: they may be for others. */
-static int candidates_make(struct layer *l, struct candidates *c)
-{
-	const struct keyring *ring = l->s->keys;
-	bool keyfiles = keys_next(ring, NULL, KEY_KEYFILE, NULL, NULL);
-	const struct key *k = NULL;
-	int r = 0;
-
-	while (!r && (k = keys_next(ring, k, KEY_PASSPHRASE, NULL, NULL))) {
-		if (k->len > POOL_LONG || !k->len)
-			continue;
-		if (keyfiles)
-			r = add_candidate(l, c, k, true);
-		if (!r)
-			r = add_candidate(l, c, k, false);
-	}
-	if (!r && keyfiles)
-		r = add_candidate(l, c, NULL, true);
-	while (!r && (k = keys_next(ring, k, KEY_PIM, NULL, NULL)))
-		r = add_pim(l, c, k);
-	if (!r && !c->n_pim)
-		r = add_pim(l, c, NULL);
-	return r;
-}
 
 /* --- one trial --- */
 
@@ -402,7 +258,8 @@ static int run_job(void *arg, size_t i)
 	return r;
 }
 
-static bool fits(const struct kdf *k, enum tcrypt_place p, const struct candidate *c, uint32_t use)
+static bool fits(const struct kdf *k, enum tcrypt_place p, const struct tcrypt_candidate *c,
+		 uint32_t use)
 {
 	if (!(k->use & use) || (k->use == USE_TRUECRYPT && c->is_long))
 		return false;
@@ -453,7 +310,7 @@ static void search_init(struct search *s, struct layer *l, struct tcrypt_hit *hi
 
 static void search_fini(struct search *s)
 {
-	candidates_free(&s->c);
+	tcrypt_candidates_free(&s->c);
 	free(s->job);
 	pthread_mutex_destroy(&s->lock);
 	pthread_mutex_destroy(&s->one);
@@ -467,7 +324,7 @@ int tcrypt_search(struct layer *l, unsigned places, struct tcrypt_hit *hit)
 
 	search_init(&s, l, hit);
 	s.header = stored;
-	r = candidates_make(l, &s.c);
+	r = tcrypt_candidates_make(l, &s.c);
 	for (int p = 0; !r && p < TCRYPT_PLACES; p++)
 		if (places >> p & 1)
 			r = layer_read(l->below, tcrypt_place_off(p, l->below->size), &stored[p],
@@ -506,7 +363,7 @@ int tcrypt_retry(struct layer *l, const struct tcrypt_hit *hit, enum tcrypt_plac
 	search_init(&s, l, copy);
 	r = layer_read(l->below, off, &stored, sizeof(stored), NULL);
 	if (!r)
-		r = candidates_make(l, &s.c);
+		r = tcrypt_candidates_make(l, &s.c);
 	for (size_t i = 0; !r && i < s.c.n; i++) {
 		struct job j = {.candidate = (uint32_t)i,
 				.pim = hit->pim,

@@ -9,115 +9,8 @@
 
 #include "crypto/keys.h"
 #include "crypto/unit.h"
-#include "crypto/verify.h"
 #include "vdiskck/core/json.h"
 #include "vdiskck/core/session.h"
-#include "vdiskck/core/span.h"
-#include "vdiskck/core/text.h"
-
-enum {
-	BLOCK_MIN = 512,
-	BLOCK_MAX = UNIT_MAX, /* the kernel takes no more than a page */
-	LEVELS_MAX = 22,
-	AFTER_FS = 8 << 20, /* how far behind a file system's end a superblock is looked for */
-	SAID_MAX = 1000,
-};
-
-static const uint64_t blocks_max = 1ull << 50;
-
-struct verity {
-	uint64_t sb_at;	   /* of the superblock, in the layer below */
-	uint64_t data_len; /* bytes under the tree, present or not */
-	bool bare;	   /* only the tree is here */
-	char uuid[37], algorithm[33];
-	int hash, type;
-	uint32_t dbs, hbs; /* bytes of a data and a hash block */
-	uint8_t salt[256];
-	size_t salt_len, digest;
-	unsigned bits;				/* log2 of the digests in a hash block */
-	unsigned levels;			/* 0 is next to the data */
-	uint64_t blocks;			/* of data */
-	uint64_t at[LEVELS_MAX], n[LEVELS_MAX]; /* of each level: where, and hash blocks */
-	uint8_t root[PRIM_HASH_MAX];		/* as the tree has it */
-	enum { NOT_GIVEN, FITS, DIFFERS } anchor;
-};
-
-/* --- where is the superblock? --- */
-
-static bool sb_read(struct layer *below, uint64_t at, struct verity_superblock *sb)
-{
-	return range_inside(at, sizeof(*sb), below->size) &&
-	       !layer_read(below, at, sb, sizeof(*sb), NULL) &&
-	       !memcmp(sb->magic, "verity\0\0", 8) && le32(sb->version) == 1;
-}
-
-/* Where the file system at 0 ends, or 0: of those that are used read-only under verity. */
-static uint64_t fs_end(struct layer *below)
-{
-	uint8_t b[2048];
-	le32_t lo, hi;
-	le64_t used;
-	uint64_t n;
-
-	if (below->size < sizeof(b) || layer_read(below, 0, b, sizeof(b), NULL))
-		return 0;
-	memcpy(&lo, b + 1024 + 4, 4);
-	memcpy(&hi, b + 1024 + 24, 4);
-	if (b[1024 + 0x38] == 0x53 && b[1024 + 0x39] == 0xef && le32(hi) <= 6) {
-		/* ext4: blocks of 1 KiB << s_log_block_size */
-		n = (uint64_t)le32(lo) << (10 + le32(hi));
-		return n < below->size ? n : 0;
-	}
-	if (!memcmp(b, "hsqs", 4)) {
-		memcpy(&used, b + 40, 8); /* squashfs: bytes_used */
-		n = le64(used);
-	} else if (!memcmp(b + 1024, "\xe2\xe1\xf5\xe0", 4) && b[1024 + 12] < 17) {
-		memcpy(&lo, b + 1024 + 36, 4); /* erofs: blocks, and their log2 */
-		n = (uint64_t)le32(lo) << b[1024 + 12];
-	} else {
-		return 0;
-	}
-	return n < below->size ? n : 0;
-}
-
-/* A superblock in [from, to) that comes behind the data it speaks of; read in pieces. */
-static bool sb_scan(struct layer *below, uint64_t from, uint64_t to, uint64_t *at,
-		    struct verity_superblock *sb)
-{
-	enum { PIECE = 64 << 10 };
-	uint8_t *buf = malloc(PIECE);
-	bool found = false;
-
-	for (; buf && !found && from < to; from += PIECE) {
-		size_t n = to - from < PIECE ? (size_t)(to - from) : PIECE;
-
-		if (layer_read(below, from, buf, n, NULL))
-			break;
-		for (size_t i = 0; !found && i + sizeof(*sb) <= n; i += BLOCK_MIN) {
-			*at = from + i;
-			found = !memcmp(buf + i, "verity\0\0", 8) && sb_read(below, *at, sb) &&
-				le64(sb->data_blocks) <= blocks_max &&
-				le64(sb->data_blocks) * le32(sb->data_block_size) <= *at;
-		}
-	}
-	free(buf);
-	return found;
-}
-
-/* The hash device alone, or data and tree on one device: then behind the file system. */
-static bool sb_find(struct layer *below, uint64_t *at, struct verity_superblock *sb)
-{
-	uint64_t end, stop;
-
-	*at = 0;
-	if (sb_read(below, 0, sb))
-		return true;
-	end = (fs_end(below) + BLOCK_MIN - 1) & ~(uint64_t)(BLOCK_MIN - 1);
-	if (!end || end >= below->size)
-		return false;
-	stop = below->size - end < AFTER_FS ? below->size : end + AFTER_FS;
-	return sb_scan(below, end, stop, at, sb);
-}
 
 static int probe(struct layer *below)
 {
@@ -125,14 +18,14 @@ static int probe(struct layer *below)
 	uint64_t at;
 
 	/* Above the file system's own driver: that stands on this layer. */
-	return sb_find(below, &at, &sb) ? 98 : 0;
+	return verity_find(below, &at, &sb) ? 98 : 0;
 }
 
 /* --- the tree --- */
 
 static bool power_of_two(uint32_t v)
 {
-	return v >= BLOCK_MIN && v <= BLOCK_MAX && !(v & (v - 1));
+	return v >= VERITY_BLOCK_MIN && v <= VERITY_BLOCK_MAX && !(v & (v - 1));
 }
 
 static int sb_fault(struct layer *l, enum finding_id id, const char *why)
@@ -162,8 +55,9 @@ static int sb_take(struct layer *l, const struct verity_superblock *sb)
 	v->salt_len = le16(sb->salt_size);
 	if (v->hash < 0)
 		return sb_fault(l, VERITY_UNSUPPORTED, "a hash algorithm that is not known");
-	if (v->salt_len > sizeof(v->salt) || !v->blocks || v->blocks > blocks_max || !v->dbs ||
-	    !v->hbs || v->dbs & (v->dbs - 1) || v->hbs & (v->hbs - 1) || v->type > 1 || v->type < 0)
+	if (v->salt_len > sizeof(v->salt) || !v->blocks || v->blocks > verity_blocks_max ||
+	    !v->dbs || !v->hbs || v->dbs & (v->dbs - 1) || v->hbs & (v->hbs - 1) || v->type > 1 ||
+	    v->type < 0)
 		return sb_fault(l, VERITY_SUPERBLOCK, "values that can't be true");
 	if (!power_of_two(v->dbs) || !power_of_two(v->hbs))
 		return sb_fault(l, VERITY_UNSUPPORTED, "blocks that are larger than 4096 bytes");
@@ -181,7 +75,7 @@ static void levels_lay(struct verity *v)
 
 	while (v->hbs / v->digest >> (v->bits + 1))
 		v->bits++;
-	while (v->levels < LEVELS_MAX && (v->blocks - 1) >> (v->bits * v->levels))
+	while (v->levels < VERITY_LEVELS && (v->blocks - 1) >> (v->bits * v->levels))
 		v->levels++;
 	for (unsigned i = v->levels; i--;) {
 		v->at[i] = at;
@@ -190,7 +84,7 @@ static void levels_lay(struct verity *v)
 	}
 }
 
-static void hash_block(const struct verity *v, const void *p, size_t len, uint8_t *out)
+void verity_hash(const struct verity *v, const void *p, size_t len, uint8_t *out)
 {
 	const struct prim_part salt = {v->salt, v->salt_len}, data = {p, len};
 	const struct prim_part part[] = {v->type ? salt : data, v->type ? data : salt};
@@ -198,10 +92,8 @@ static void hash_block(const struct verity *v, const void *p, size_t len, uint8_
 	prim_hash_parts((enum prim_hash)v->hash, part, 2, out);
 }
 
-enum fit { FIT, WRONG, UNREADABLE };
-
 /* A hash block; the digest of what lies below is at slot number & mask. */
-static int node_read(struct layer *l, unsigned level, uint64_t n, uint8_t *buf, enum fit *fit)
+int verity_node(struct layer *l, unsigned level, uint64_t n, uint8_t *buf, enum verity_fit *fit)
 {
 	struct verity *v = l->priv;
 	struct ranges lost = {0};
@@ -212,42 +104,42 @@ static int node_read(struct layer *l, unsigned level, uint64_t n, uint8_t *buf, 
 	return r;
 }
 
-static const uint8_t *slot(const struct verity *v, const uint8_t *node, uint64_t n)
+const uint8_t *verity_slot(const struct verity *v, const uint8_t *node, uint64_t n)
 {
 	return node + (n & ((1u << v->bits) - 1)) * (v->hbs >> v->bits);
 }
 
 /* Does hash block @n of @level, in @node, have the digest that the block above has for it? */
 static int node_fits(struct layer *l, unsigned level, uint64_t n, const uint8_t *node,
-		     enum fit *fit)
+		     enum verity_fit *fit)
 {
 	struct verity *v = l->priv;
-	uint8_t up[BLOCK_MAX], sum[PRIM_HASH_MAX];
+	uint8_t up[VERITY_BLOCK_MAX], sum[PRIM_HASH_MAX];
 	int r = 0;
 
 	*fit = FIT;
 	if (level + 1 == v->levels)
 		return 0; /* the root: compared with what was given when opening */
-	r = node_read(l, level + 1, n >> v->bits, up, fit);
+	r = verity_node(l, level + 1, n >> v->bits, up, fit);
 	if (r || *fit != FIT)
 		return r;
-	hash_block(v, node, v->hbs, sum);
-	*fit = memcmp(sum, slot(v, up, n), v->digest) ? WRONG : FIT;
+	verity_hash(v, node, v->hbs, sum);
+	*fit = memcmp(sum, verity_slot(v, up, n), v->digest) ? WRONG : FIT;
 	return 0;
 }
 
 /* Level-0 block @n and all above it. */
-static int path_fits(struct layer *l, uint64_t n, uint8_t *leaf, enum fit *fit)
+static int path_fits(struct layer *l, uint64_t n, uint8_t *leaf, enum verity_fit *fit)
 {
 	struct verity *v = l->priv;
-	uint8_t node[BLOCK_MAX];
-	int r = node_read(l, 0, n, leaf, fit);
+	uint8_t node[VERITY_BLOCK_MAX];
+	int r = verity_node(l, 0, n, leaf, fit);
 
 	if (!r && *fit == FIT)
 		r = node_fits(l, 0, n, leaf, fit);
 	for (unsigned i = 1; !r && *fit == FIT && i + 1 < v->levels; i++) {
 		n >>= v->bits;
-		r = node_read(l, i, n, node, fit);
+		r = verity_node(l, i, n, node, fit);
 		if (!r && *fit == FIT)
 			r = node_fits(l, i, n, node, fit);
 	}
@@ -256,10 +148,10 @@ static int path_fits(struct layer *l, uint64_t n, uint8_t *leaf, enum fit *fit)
 
 /* --- opening --- */
 
-static int root_find(struct layer *l, enum fit *fit)
+static int root_find(struct layer *l, enum verity_fit *fit)
 {
 	struct verity *v = l->priv;
-	uint8_t block[BLOCK_MAX];
+	uint8_t block[VERITY_BLOCK_MAX];
 	struct ranges lost = {0};
 	uint64_t at = v->levels ? v->at[v->levels - 1] : 0;
 	uint32_t len = v->levels ? v->hbs : v->dbs;
@@ -270,7 +162,7 @@ static int root_find(struct layer *l, enum fit *fit)
 		return 0;
 	r = layer_read(l->below, at, block, len, &lost);
 	if (!r && !lost.n) {
-		hash_block(v, block, len, v->root);
+		verity_hash(v, block, len, v->root);
 		*fit = FIT;
 	}
 	ranges_free(&lost);
@@ -289,7 +181,7 @@ static int anchor(struct layer *l)
 	char have[2 * PRIM_HASH_MAX + 1] = "";
 	const struct key *k = NULL;
 	struct fact f = {.in = l->below, .at_len = v->hbs};
-	enum fit fit;
+	enum verity_fit fit;
 	int r = root_find(l, &fit);
 
 	f.at = v->levels ? v->at[v->levels - 1] : 0;
@@ -324,7 +216,7 @@ static int open_(struct layer *l)
 	if (!v)
 		return -ENOMEM;
 	l->priv = v;
-	if (!sb_find(l->below, &v->sb_at, &sb))
+	if (!verity_find(l->below, &v->sb_at, &sb))
 		return -EBADMSG;
 	r = sb_take(l, &sb);
 	if (r)
@@ -353,11 +245,12 @@ static int map(struct layer *l, uint64_t off, struct extent *run)
 }
 
 /* One data block against its digest, which is in @leaf. */
-static int block_verify(const struct verity *v, uint64_t n, const uint8_t *data, enum fit fit,
-			const uint8_t *leaf, const struct ranges *lost, struct ranges *bad)
+static int block_verify(const struct verity *v, uint64_t n, const uint8_t *data,
+			enum verity_fit fit, const uint8_t *leaf, const struct ranges *lost,
+			struct ranges *bad)
 {
 	uint8_t sum[PRIM_HASH_MAX];
-	const uint8_t *want = v->levels ? slot(v, leaf, n) : v->root;
+	const uint8_t *want = v->levels ? verity_slot(v, leaf, n) : v->root;
 	enum finding_id why = FINDING_COUNT;
 
 	if (v->anchor == DIFFERS)
@@ -369,7 +262,7 @@ static int block_verify(const struct verity *v, uint64_t n, const uint8_t *data,
 	if (lost->n && ranges_overlap(lost, n * v->dbs, v->dbs)) {
 		why = INTEGRITY_TAG_LOST;
 	} else if (fit != UNREADABLE) {
-		hash_block(v, data, v->dbs, sum);
+		verity_hash(v, data, v->dbs, sum);
 		if (memcmp(sum, want, v->digest))
 			why = VERITY_DATA;
 	}
@@ -379,9 +272,9 @@ static int block_verify(const struct verity *v, uint64_t n, const uint8_t *data,
 static int read_blocks(struct layer *l, uint64_t off, void *buf, size_t len, struct ranges *bad)
 {
 	struct verity *v = l->priv;
-	uint8_t leaf[BLOCK_MAX], *p = buf;
+	uint8_t leaf[VERITY_BLOCK_MAX], *p = buf;
 	struct ranges lost = {0};
-	enum fit fit = FIT;
+	enum verity_fit fit = FIT;
 	uint64_t have = UINT64_MAX;
 	int r = layer_read(l->below, off, buf, len, bad ? &lost : NULL);
 
@@ -407,126 +300,6 @@ static int read_(struct layer *l, uint64_t off, void *buf, size_t len, struct ra
 	struct verity *v = l->priv;
 
 	return unit_read(l, v->dbs, off, buf, len, bad, read_blocks);
-}
-
-/* --- checking --- */
-
-/* Hash blocks of one level that follow one another and do not fit are one finding. */
-static void tree_report(struct layer *l, unsigned level, uint64_t first, uint64_t n, enum fit fit)
-{
-	struct verity *v = l->priv;
-	unsigned shift = v->bits * (level + 1);
-	uint64_t from = (first << shift) * v->dbs, to = ((first + n) << shift) * v->dbs;
-	struct fact f = {.in = l->below,
-			 .at = v->at[level] + first * v->hbs,
-			 .at_len = n * v->hbs,
-			 .off = from,
-			 .doubtful = !v->bare};
-
-	if (to > v->data_len)
-		to = v->data_len;
-	f.len = v->bare ? 0 : to - from;
-	f.off = v->bare ? 0 : from;
-	finding_fact(l, VERITY_TREE, &f,
-		     "hash tree, level %u, blocks %" PRIu64 "..%" PRIu64 ": %s; 0x%" PRIx64
-		     "..0x%" PRIx64 " of the data can't be proved",
-		     level, first, first + n - 1,
-		     fit == WRONG ? "not what the level above says" : "can't be read", from, to);
-}
-
-static int check_level(struct layer *l, unsigned level, size_t *said)
-{
-	struct verity *v = l->priv;
-	uint8_t node[BLOCK_MAX], up[BLOCK_MAX], sum[PRIM_HASH_MAX];
-	uint64_t run = 0, have = UINT64_MAX;
-	enum fit last = FIT, fit, above = FIT;
-	int r = 0;
-
-	for (uint64_t n = 0; !r && n <= v->n[level] && *said < SAID_MAX; n++) {
-		/* What lies behind the device's end is one run: no need to go through it. */
-		uint64_t at = v->at[level] + n * v->hbs;
-
-		fit = FIT;
-		if (session_stopped(l->s))
-			return -EINTR;
-		if (n < v->n[level] && at >= l->below->size) {
-			if (last == WRONG)
-				tree_report(l, level, run, n - run, last);
-			if (last != UNREADABLE)
-				run = n;
-			tree_report(l, level, run, v->n[level] - run, UNREADABLE);
-			++*said;
-			return 0;
-		}
-		if (n < v->n[level]) {
-			r = node_read(l, level, n, node, &fit);
-			if (!r && n >> v->bits != have) {
-				have = n >> v->bits;
-				r = node_read(l, level + 1, have, up, &above);
-			}
-			if (!r && fit == FIT && above == FIT) {
-				hash_block(v, node, v->hbs, sum);
-				fit = memcmp(sum, slot(v, up, n), v->digest) ? WRONG : FIT;
-			}
-			session_checked(l->s, v->hbs);
-		}
-		if (fit == last)
-			continue;
-		if (last != FIT) {
-			tree_report(l, level, run, n - run, last);
-			++*said;
-		}
-		run = n;
-		last = fit;
-	}
-	return r;
-}
-
-static int check_data(struct layer *l)
-{
-	struct verity *v = l->priv;
-	static const enum finding_id why[] = {VERITY_DATA, FINDING_COUNT};
-	struct ranges bad = {0};
-	int r = verify_bytes(l, 0, l->size, "verifying hashes", why, &bad);
-	uint64_t rest = 0;
-	char size[SIZE_TEXT];
-
-	for (size_t i = 0; i < bad.n; i++) {
-		const struct range *b = &bad.v[i];
-		uint64_t first = b->off / v->dbs, n = b->len / v->dbs;
-
-		if (i < SAID_MAX)
-			finding_fact(l, VERITY_DATA,
-				     &(struct fact){.in = l->below,
-						    .at = b->off,
-						    .at_len = b->len,
-						    .off = b->off,
-						    .len = b->len,
-						    .doubtful = true},
-				     "data blocks %" PRIu64 "..%" PRIu64
-				     " do not have the hashes in the tree",
-				     first, first + n - 1);
-		else
-			rest += b->len;
-	}
-	if (rest)
-		finding(l, VERITY_DATA, 0, 0, "%zu more runs of blocks, %s altogether",
-			bad.n - SAID_MAX, size_text(rest, size));
-	ranges_free(&bad);
-	return r;
-}
-
-static int check(struct layer *l)
-{
-	struct verity *v = l->priv;
-	size_t said = 0;
-	int r = 0;
-
-	for (unsigned i = v->levels ? v->levels - 1 : 0; !r && i--;)
-		r = check_level(l, i, &said);
-	if (!r && l->s->opt.data && !v->bare)
-		r = check_data(l);
-	return r;
 }
 
 static void info(struct layer *l, struct json *to)
@@ -576,7 +349,7 @@ const struct layer_ops verity_ops = {
 	.open = open_,
 	.read = read_,
 	.map = map,
-	.check = check,
+	.check = verity_check,
 	.info = info,
 	.structure = structure,
 	.close = close_,
