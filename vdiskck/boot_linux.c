@@ -6,11 +6,12 @@
 #include <string.h>
 
 #include "formats/fs/fs.h"
+#include "recover/small_file.h"
 #include "vdiskck/boot.h"
 #include "vdiskck/core/glob.h"
 #include "vdiskck/core/json.h"
 
-enum { TEXT_MAX = 1 << 20, KERNELS = 64 };
+enum { KERNELS = 64 };
 
 bool boot_is_linux(struct layer *fs)
 {
@@ -27,33 +28,9 @@ bool boot_is_linux(struct layer *fs)
 	return n >= 2;
 }
 
-/* A small text file, NUL-terminated; NULL: it is not there, or not all of it can be read. */
 static char *text_of(struct boot *b, struct layer *fs, const char *path)
 {
-	struct ranges bad = {0};
-	struct layer *f = NULL;
-	struct fs_entry *e;
-	char *text = NULL;
-	int r = fs_find(fs, path, &e);
-
-	if (!r)
-		r = fs->ops->fs->open_file(fs, e, &f);
-	fs_entry_free(e);
-	if (!r && f->size <= TEXT_MAX) {
-		text = malloc(f->size + 1);
-		r = text ? layer_read(f, 0, text, f->size, &bad) : -ENOMEM;
-		if (text)
-			text[f->size] = '\0';
-	}
-	if (r == -ENOMEM)
-		b->err = r;
-	if (r || bad.n) {
-		free(text);
-		text = NULL;
-	}
-	ranges_free(&bad);
-	layer_free(f);
-	return text;
+	return small_file(fs, path, &b->err);
 }
 
 struct kernels {

@@ -13,6 +13,7 @@
 #include "vdiskck/logs.h"
 #include "vdiskck/out_json.h"
 #include "vdiskck/out_text.h"
+#include "vdiskck/systems.h"
 
 /* What one run of logs adds up. */
 struct logs_run {
@@ -115,6 +116,25 @@ static int on_gap(void *arg, const struct log_gap *in, uint64_t first, uint64_t 
 	return 0;
 }
 
+/* Text logs have no zone in their times: it is as well to know the machine's. */
+static void zone(struct logs_run *x)
+{
+	struct systems s = {0};
+	const struct os_fact *f;
+
+	if (x->r.source && !session_stopped(&x->r.s) && !systems_read(&x->r, true, &s) &&
+	    (f = systems_fact(&s, "time zone"))) {
+		if (x->r.a->json) {
+			run_record(&x->r, json_fact(f));
+		} else if (!x->r.a->quiet) {
+			fputs("the machine's time zone: ", stdout);
+			text_put(stdout, f->value);
+			putchar('\n');
+		}
+	}
+	systems_free(&s);
+}
+
 static void summary(struct logs_run *x)
 {
 	uint64_t logs = 0;
@@ -130,6 +150,7 @@ static void summary(struct logs_run *x)
 			text_log(p);
 	}
 	logs_missing(&x->g, on_gap, x);
+	zone(x);
 	if (x->r.a->json)
 		return;
 	printf("%" PRIu64 " events of %" PRIu64 " logs", x->n, logs);

@@ -164,6 +164,7 @@ static int write_html(struct triage *t)
 		.hit = &t->hit,
 		.files = &r->hit,
 		.boot = &t->boot,
+		.systems = &t->systems,
 		.logs = &t->logs,
 		.checked = r->s.checked,
 	};
@@ -212,6 +213,8 @@ static void look_at_boot(struct triage *t)
 		run_fail(&t->r, t->boot.err, "the boot chain");
 	for (size_t i = 0; i < t->boot.n; i++)
 		run_record(&t->r, json_boot(&t->boot.v[i]));
+	systems_read(&t->r, true, &t->systems);
+	systems_records(&t->r, &t->systems);
 }
 
 /* Hives, programs and logs were looked into since finding @before: files that this found damaged. */
@@ -286,6 +289,7 @@ int cmd_triage(const struct args *a)
 	case_close(t.c);
 	impact_free(&t.hit);
 	boot_free(&t.boot);
+	systems_free(&t.systems);
 	timeline_free(&t.logs);
 	diskmap_free(&t.map);
 	js_free(t.layers);

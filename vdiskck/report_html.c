@@ -517,6 +517,26 @@ static void boot_put(FILE *f, const struct boot *b)
 	fputs("</tbody></table>\n", f);
 }
 
+/* What the systems say about themselves; where it stands is shown for who points at it. */
+static void systems_put(FILE *f, const struct systems *s)
+{
+	for (size_t i = 0; s && i < s->n; i++) {
+		const struct os_facts *o = &s->v[i].facts;
+
+		fputs("<h2>What the system says about itself</h2>\n<p><code>", f);
+		text_put(f, s->v[i].fs->path);
+		fputs("</code></p>\n<table class=\"kv\">\n", f);
+		for (size_t k = 0; k < o->n; k++) {
+			fprintf(f, "<tr><th>%s</th><td title=\"", o->v[k].name);
+			text_put(f, o->v[k].place);
+			fputs("\">", f);
+			text_put(f, o->v[k].value);
+			fputs("</td></tr>\n", f);
+		}
+		fputs("</table>\n", f);
+	}
+}
+
 /* What the logs say, and how far they go. */
 static void logs_put(FILE *f, const struct timeline *t)
 {
@@ -705,6 +725,7 @@ void report_html(FILE *f, const struct report *r)
 	bad_put(f, r->map);
 	hit_put(f, r);
 	boot_put(f, r->boot);
+	systems_put(f, r->systems);
 	logs_put(f, r->logs);
 	files_put(f, r->files);
 	findings_put(f, r->findings);

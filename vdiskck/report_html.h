@@ -14,6 +14,7 @@
 #include "vdiskck/collect.h"
 #include "vdiskck/core/json.h"
 #include "vdiskck/diskmap.h"
+#include "vdiskck/systems.h"
 #include "vdiskck/timeline.h"
 
 struct report {
@@ -30,6 +31,7 @@ struct report {
 	const struct impact *hit;      /* what the lost bytes of the disk cost the layers on it */
 	const struct files_hit *files; /* sorted; NULL: none */
 	const struct boot *boot;       /* NULL or empty: not looked at */
+	const struct systems *systems; /* NULL: none */
 	const struct timeline *logs;   /* likewise */
 	uint64_t checked;	       /* bytes whose structure, checksum or tag was verified */
 };

@@ -9,6 +9,7 @@
 #include "vdiskck/core/json.h"
 #include "vdiskck/diskmap.h"
 #include "vdiskck/run.h"
+#include "vdiskck/systems.h"
 #include "vdiskck/timeline.h"
 
 enum { HEADLINE = 4096 };
@@ -20,8 +21,9 @@ struct triage {
 	struct case_file *records; /* report.json */
 	struct json *layers, *facts;
 	struct diskmap map;
-	struct impact hit; /* what the lost bytes of the disk cost the layers on it */
-	struct boot boot;  /* what the machine needs to start */
+	struct impact hit;	/* what the lost bytes of the disk cost the layers on it */
+	struct boot boot;	/* what the machine needs to start */
+	struct systems systems; /* and what they say about themselves */
 	struct timeline logs;
 	char headline[HEADLINE];
 	bool blocks; /* the terminal takes more than ASCII */

@@ -113,6 +113,7 @@ void triage_text(struct triage *t, int status)
 		putchar('\n');
 	damage_text(stdout, &t->r);
 	boot_text(stdout, &t->boot);
+	systems_text(stdout, &t->systems);
 	timeline_text(stdout, &t->logs);
 	if (t->map.n)
 		putchar('\n');
