@@ -5,11 +5,13 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "vdiskck/case_internal.h"
+#include "vdiskck/core/json.h"
 #include "vdiskck/core/text.h"
 #include "vdiskck/out_text.h"
 
@@ -56,7 +58,75 @@ static FILE *create(int dir, const char *name, int flags)
 	return f;
 }
 
-static int open_folder(struct case_dir *c)
+/* A case that is there already: of which image, by the first record of its report. */
+static bool complete_image(const struct case_dir *c, char image[256])
+{
+	int fd = openat(c->fd, "report.json", O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	char line[4096];
+	ssize_t n = fd < 0 ? 0 : read(fd, line, sizeof(line));
+	const char *end = n > 0 ? memchr(line, '\n', (size_t)n) : NULL;
+	struct json *j = end ? js_parse(line, (size_t)(end - line)) : NULL;
+	const char *name = j ? js_text(js_get(j, "image")) : NULL;
+
+	snprintf(image, 256, "%s", name ? name : "");
+	js_free(j);
+	if (fd >= 0)
+		close(fd);
+	return *image;
+}
+
+static int refuse(const struct case_dir *c)
+{
+	char image[256];
+
+	if (complete_image(c, image))
+		session_err(c->s, 0,
+			    "%s: the case of %s is there, and is never overwritten; name a new "
+			    "folder with -o",
+			    c->path, image);
+	else
+		session_err(c->s, 0, "%s: the folder is not empty; name a new one with -o",
+			    c->path);
+	return -ENOTEMPTY;
+}
+
+/* The first thing in the case, and the last to go. It begins with what people should know. */
+static int mark(struct case_dir *c, const char *image)
+{
+	char *id = case_image(image);
+	int r = id ? 0 : -ENOMEM;
+
+	if (!r &&
+	    (ftruncate(c->marker, 0) ||
+	     dprintf(c->marker,
+		     "This case is not complete: vdiskck triage is still at work on it, or "
+		     "was ended before its end.\nThe same command again starts over. The files "
+		     "named below are its own.\nimage %s\n",
+		     id) < 0))
+		r = -errno;
+	free(id);
+	return r ? session_err(c->s, r, "%s/" CASE_MARKER, c->path) : 0;
+}
+
+static int open_marker(struct case_dir *c, const char *image)
+{
+	const int flags = O_RDWR | O_APPEND | O_NOFOLLOW | O_CLOEXEC;
+	int r = is_empty(c->fd);
+
+	if (r && r != -ENOTEMPTY)
+		return session_err(c->s, r, "%s", c->path);
+	c->marker = openat(c->fd, CASE_MARKER, r ? flags : flags | O_CREAT | O_EXCL, 0666);
+	if (c->marker < 0)
+		return r && errno == ENOENT ? refuse(c)
+					    : session_err(c->s, -errno, "%s/" CASE_MARKER, c->path);
+	if (flock(c->marker, LOCK_EX | LOCK_NB)) {
+		r = errno == EWOULDBLOCK ? -EBUSY : -errno;
+		return session_err(c->s, r, "%s: another run is at work on this case", c->path);
+	}
+	return r ? case_again(c, image) : 0;
+}
+
+static int open_folder(struct case_dir *c, const char *image)
 {
 	int r;
 
@@ -66,14 +136,12 @@ static int open_folder(struct case_dir *c)
 	c->fd = open(c->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (c->fd < 0)
 		return session_err(c->s, -errno, "%s", c->path);
-	r = is_empty(c->fd);
-	if (r == -ENOTEMPTY)
-		session_err(c->s, 0, "%s: the folder is not empty; name a new one with -o",
-			    c->path);
-	else if (r)
-		session_err(c->s, r, "%s", c->path);
+	r = open_marker(c, image);
+	if (!r)
+		r = mark(c, image);
 	if (r)
 		return r;
+	case_made(c, "run.log");
 	c->log = create(c->fd, "run.log", O_APPEND);
 	if (!c->log)
 		return session_err(c->s, -errno, "%s/run.log", c->path);
@@ -81,7 +149,7 @@ static int open_folder(struct case_dir *c)
 	return 0;
 }
 
-int case_create(struct session *s, const char *path, struct case_dir **to)
+int case_create(struct session *s, const char *path, const char *image, struct case_dir **to)
 {
 	struct case_dir *c = calloc(1, sizeof(*c));
 	int r = -ENOMEM;
@@ -90,9 +158,9 @@ int case_create(struct session *s, const char *path, struct case_dir **to)
 	if (!c)
 		return session_err(s, r, "%s", path);
 	c->s = s;
-	c->fd = -1;
+	c->fd = c->marker = -1;
 	c->path = strdup(path);
-	r = c->path ? open_folder(c) : session_err(s, -ENOMEM, "%s", path);
+	r = c->path ? open_folder(c, image) : session_err(s, -ENOMEM, "%s", path);
 	if (r)
 		case_close(c);
 	else
@@ -100,12 +168,44 @@ int case_create(struct session *s, const char *path, struct case_dir **to)
 	return r;
 }
 
+int case_done(struct case_dir *c)
+{
+	/* What the manifest lists must be there before the word that it may not be goes. */
+	if (fsync(c->fd) && errno != EINVAL && errno != EROFS)
+		return session_err(c->s, -errno, "%s", c->path);
+	if (unlinkat(c->fd, CASE_MARKER, 0))
+		return session_err(c->s, -errno, "%s/" CASE_MARKER, c->path);
+	return 0;
+}
+
+char *case_path(const struct case_dir *c, const char *name)
+{
+	char *path;
+
+	return asprintf(&path, "%s/%s", c->path, name) < 0 ? NULL : path;
+}
+
+void case_made(struct case_dir *c, const char *path)
+{
+	dprintf(c->marker, "made %s\n", path);
+}
+
+void case_tree_made(void *tree, const char *path)
+{
+	const struct case_tree *t = tree;
+
+	dprintf(t->c->marker, "made %s/%s\n", t->name, path);
+}
+
 void case_close(struct case_dir *c)
 {
 	if (!c)
 		return;
+	case_drop(c->manifest);
 	if (c->log)
 		fclose(c->log);
+	if (c->marker >= 0)
+		close(c->marker);
 	if (c->fd >= 0)
 		close(c->fd);
 	free(c->path);
@@ -115,6 +215,7 @@ void case_close(struct case_dir *c)
 void case_abandon(struct case_dir *c)
 {
 	unlinkat(c->fd, "run.log", 0);
+	unlinkat(c->fd, CASE_MARKER, 0);
 	if (c->made)
 		rmdir(c->path);
 	case_close(c);
@@ -131,6 +232,8 @@ struct case_file *case_file(struct case_dir *c, const char *name)
 	f->c = c;
 	snprintf(f->name, sizeof(f->name), "%s", name);
 	snprintf(f->part, sizeof(f->part), ".%.50s.part", name);
+	case_made(c, f->part);
+	case_made(c, f->name);
 	f->f = create(c->fd, f->part, 0);
 	if (!f->f) {
 		session_err(c->s, -errno, "%s/%s", c->path, name);

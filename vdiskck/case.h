@@ -2,10 +2,15 @@
 /*
  * The case folder: what one run leaves behind. A case is evidence about evidence, so an earlier
  * one is never overwritten, and a file stands under its name only once it is complete.
+ *
+ * While a run is at work, and behind one that did not get to its end, the file INCOMPLETE says so.
+ * It names the image, and everything that the run has made: only that is removed when the same
+ * command starts over. What somebody else put there is never touched.
  */
 #ifndef VDISKCK_CASE_H
 #define VDISKCK_CASE_H
 
+#include <stdint.h>
 #include <stdio.h>
 
 #include "vdiskck/core/session.h"
@@ -14,11 +19,14 @@ struct case_dir;
 struct case_file;
 
 /*
- * case_create() - make the folder @path (its parent must exist), or take an empty one
- * run.log is opened in it: a second run into the same folder is refused.
- * Returns 0, or -errno after session_err(): -ENOTEMPTY when anything lies in it.
+ * case_create() - make the folder @path (its parent must exist), take an empty one, or start over
+ * @image: as the user named it; an incomplete case of another one is refused
+ * run.log and INCOMPLETE are made in it. Returns 0, or -errno after session_err(): -ENOTEMPTY when
+ * anything lies there that is not of an incomplete case, -EBUSY when another run is at work there.
  */
-int case_create(struct session *s, const char *path, struct case_dir **c);
+int case_create(struct session *s, const char *path, const char *image, struct case_dir **c);
+/* case_done() - nothing is left to be done: the case is complete. 0 or -errno, said. */
+int case_done(struct case_dir *c);
 /* case_close() - close run.log; @c may be NULL */
 void case_close(struct case_dir *c);
 
@@ -39,10 +47,29 @@ int case_commit(struct case_file *f);
 /* case_drop() - remove what was begun; @f may be NULL */
 void case_drop(struct case_file *f);
 
+/* case_path() - "CASE/NAME", to be freed; NULL: no memory */
+char *case_path(const struct case_dir *c, const char *name);
 /*
- * case_manifest() - MANIFEST.sha256 over everything in the case: the last thing to be done with it
- * In the form of sha256sum(1), by name. Returns 0, or -errno after session_err().
+ * case_made() - the file or folder @path (below the case) is about to be made
+ * Said before it is, for all but what case_file() makes. From any thread; never fails.
  */
+void case_made(struct case_dir *c, const char *path);
+/* case_tree_made() - the same for an out_tree's making(); @tree: struct case_tree */
+struct case_tree {
+	struct case_dir *c;
+	const char *name; /* of the folder in the case */
+};
+void case_tree_made(void *tree, const char *path);
+
+/*
+ * The manifest: MANIFEST.sha256 over everything in the case, in the form of sha256sum(1).
+ * case_manifest_tree() - hash the folder @name, once it is complete; @fn (may be NULL) sees each
+ * case_manifest() - all the rest: the last thing to be done with the case
+ * Both return 0, or -errno after session_err().
+ */
+int case_manifest_tree(struct case_dir *c, const char *name,
+		       void (*fn)(void *arg, const char *path, uint64_t size, const char *sha256),
+		       void *arg);
 int case_manifest(struct case_dir *c);
 
 /* case_log() - one line into run.log, with the time; never fails, as it only tells of the run */

@@ -16,6 +16,8 @@ enum { BUFFER = 1 << 20, DEPTH = 256, HASH = 32 };
 struct manifest {
 	struct case_dir *c;
 	FILE *f;
+	void (*fn)(void *arg, const char *path, uint64_t size, const char *sha256);
+	void *arg;
 	struct prim_digest *digest;
 	uint8_t *buf;
 	char path[8192]; /* of what is in hand, below the case */
@@ -38,26 +40,40 @@ static void put_line(FILE *f, const uint8_t sum[HASH], const char *path)
 	fputc('\n', f);
 }
 
+static void tell(struct manifest *m, const uint8_t sum[HASH], uint64_t size)
+{
+	char hex[2 * HASH + 1];
+
+	for (size_t i = 0; i < HASH; i++)
+		snprintf(hex + 2 * i, 3, "%02x", sum[i]);
+	m->fn(m->arg, m->path, size, hex);
+}
+
 static int hash_file(struct manifest *m, int dir, const char *name)
 {
 	int fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 	uint8_t sum[HASH];
+	uint64_t size = 0;
 	ssize_t n = 1;
 
 	if (fd < 0)
 		return -errno;
 	while (n > 0) {
 		n = read(fd, m->buf, BUFFER);
-		if (n < 0 && errno == EINTR)
+		if (n < 0 && errno == EINTR) {
 			n = 1;
-		else if (n > 0)
+		} else if (n > 0) {
 			prim_digest_add(m->digest, m->buf, (size_t)n);
+			size += (uint64_t)n;
+		}
 	}
 	close(fd);
 	prim_digest_end(m->digest, sum);
 	if (n < 0)
 		return -errno;
 	put_line(m->f, sum, m->path);
+	if (m->fn)
+		tell(m, sum, size);
 	return ferror(m->f) ? -EIO : 0;
 }
 
@@ -72,7 +88,14 @@ static int is_ours(const struct dirent *e)
 	size_t n = strlen(e->d_name);
 
 	return strcmp(e->d_name, ".") && strcmp(e->d_name, "..") &&
+	       strcmp(e->d_name, CASE_MARKER) &&
 	       !(e->d_name[0] == '.' && n > 5 && !strcmp(e->d_name + n - 5, ".part"));
+}
+
+/* Folders of the case that were hashed when they were complete. */
+static bool is_tree(const char *name, size_t len)
+{
+	return !len && (!strcmp(name, "logs") || !strcmp(name, "files"));
 }
 
 static int hash_folder(struct manifest *m, int fd, size_t len, unsigned depth)
@@ -93,7 +116,7 @@ static int hash_folder(struct manifest *m, int fd, size_t len, unsigned depth)
 			memcpy(m->path + len, name, add + 1);
 			if (S_ISREG(st.st_mode)) {
 				r = hash_file(m, fd, name);
-			} else if (S_ISDIR(st.st_mode) && depth < DEPTH) {
+			} else if (S_ISDIR(st.st_mode) && depth < DEPTH && !is_tree(name, len)) {
 				int sub = openat(fd, name,
 						 O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 
@@ -110,24 +133,52 @@ static int hash_folder(struct manifest *m, int fd, size_t len, unsigned depth)
 	return r;
 }
 
+/* The files below @name, or of the case itself (""), as lines of the manifest. */
+static int add(struct manifest *m, const char *name)
+{
+	struct case_dir *c = m->c;
+	const int flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
+	int fd = openat(c->fd, *name ? name : ".", flags), r = -ENOMEM;
+
+	if (fd < 0)
+		return *name && errno == ENOENT ? 0 : session_err(c->s, -errno, "%s", c->path);
+	if (!c->manifest)
+		c->manifest = case_file(c, "MANIFEST.sha256");
+	if (!c->manifest) {
+		close(fd);
+		return -EIO;
+	}
+	m->f = case_stream(c->manifest);
+	m->digest = prim_digest_open(PRIM_SHA256);
+	m->buf = malloc(BUFFER);
+	if (*name)
+		snprintf(m->path, sizeof(m->path), "%s/", name);
+	if (m->digest && m->buf)
+		r = hash_folder(m, fd, strlen(m->path), *name != '\0');
+	prim_digest_close(m->digest);
+	free(m->buf);
+	close(fd);
+	return r ? session_err(c->s, r, "%s/MANIFEST.sha256: %s", c->path, m->path) : 0;
+}
+
+int case_manifest_tree(struct case_dir *c, const char *name,
+		       void (*fn)(void *arg, const char *path, uint64_t size, const char *sha256),
+		       void *arg)
+{
+	return add(&(struct manifest){.c = c, .fn = fn, .arg = arg}, name);
+}
+
 int case_manifest(struct case_dir *c)
 {
-	struct manifest m = {.c = c};
-	struct case_file *f = case_file(c, "MANIFEST.sha256");
-	int r = -ENOMEM;
+	struct case_file *f;
+	int r;
 
-	if (!f)
-		return -EIO;
 	fflush(c->log);
-	m.f = case_stream(f);
-	m.digest = prim_digest_open(PRIM_SHA256);
-	m.buf = malloc(BUFFER);
-	if (m.digest && m.buf)
-		r = hash_folder(&m, c->fd, 0, 0);
-	prim_digest_close(m.digest);
-	free(m.buf);
+	r = add(&(struct manifest){.c = c}, "");
+	f = c->manifest;
+	c->manifest = NULL;
 	if (!r)
 		return case_commit(f);
 	case_drop(f);
-	return session_err(c->s, r, "%s/MANIFEST.sha256: %s", c->path, m.path);
+	return r;
 }

@@ -13,14 +13,12 @@
 #include "formats/stack.h"
 #include "vdiskck/checkup.h"
 #include "vdiskck/commands.h"
-#include "vdiskck/core/ddmap.h"
 #include "vdiskck/core/source.h"
 #include "vdiskck/core/text.h"
 #include "vdiskck/damage.h"
 #include "vdiskck/out_json.h"
-#include "vdiskck/out_text.h"
-#include "vdiskck/report_html.h"
 #include "vdiskck/triage.h"
+#include "vdiskck/triage_parts.h"
 #include "vdiskck/version.h"
 
 static void on_error(void *arg, const char *line)
@@ -48,8 +46,7 @@ static int on_piece(void *arg, struct layer *disk, const struct piece *p)
 	return diskmap_piece(&t->map, disk, p);
 }
 
-/* A fact for the log and for the report. */
-static void fact(struct triage *t, const char *key, const char *value)
+void triage_fact(struct triage *t, const char *key, const char *value)
 {
 	case_log(t->c, "%s: %s", key, value);
 	js_str(t->facts, key, value);
@@ -70,17 +67,18 @@ static void log_command(struct triage *t)
 		fprintf(f, strpbrk(a->argv[i], " \t\n'\"\\$&;<>()|*?[]") ? " \"%s\"" : " %s",
 			a->argv[i]);
 	if (!fclose(f))
-		fact(t, "command", text);
+		triage_fact(t, "command", text);
 	free(text);
 }
 
 static void log_start(struct triage *t)
 {
-	char when[TIME_TEXT];
+	char when[TIME_TEXT], text[96];
 
-	fact(t, "program", "vdiskck " VDISKCK_VERSION);
+	triage_fact(t, "program", "vdiskck " VDISKCK_VERSION);
 	log_command(t);
-	fact(t, "started", time_text((int64_t)time(NULL), 0, when));
+	triage_fact(t, "started", time_text((int64_t)time(NULL), 0, when));
+	triage_fact(t, "parts", parts_text(t->parts, text));
 }
 
 static int log_source(void *arg, struct layer *l)
@@ -96,7 +94,7 @@ static int log_source(void *arg, struct layer *l)
 	snprintf(value, sizeof(value), "%" PRIu64 " bytes (%s), modified %s", l->size,
 		 size_text(l->size, size),
 		 source_mtime(l, &mtime) ? time_text(mtime, 0, when) : "at a time not known");
-	fact(t, key, value);
+	triage_fact(t, key, value);
 	return 0;
 }
 
@@ -114,8 +112,11 @@ static void examine(struct triage *t)
 	}
 	r->on_piece = on_piece;
 	r->piece_arg = t;
-	checkup(r, &bad);
-	if (!r->s.opt.data && !disk->state) {
+	if (t->parts & PART_STRUCTURES)
+		checkup(r, &bad);
+	else
+		r->found.undecided = true; /* what was not verified is not intact */
+	if (!(r->s.opt.data && t->parts & PART_STRUCTURES) && !disk->state) {
 		err = diskmap_scan(&t->map, disk);
 		if (err && err != -EINTR)
 			run_fail(r, err, "the map of the disk");
@@ -132,76 +133,6 @@ static void examine(struct triage *t)
 			run_fail(r, err, "what the lost bytes belong to");
 	}
 	ranges_free(&bad);
-}
-
-static int write_map(struct triage *t)
-{
-	struct case_file *f = case_file(t->c, "lost.map");
-
-	if (!f)
-		return -EIO;
-	fputs("# Lost bytes of the disk in ", case_stream(f));
-	text_put(case_stream(f), t->r.source->path);
-	fputs(", by vdiskck " VDISKCK_VERSION "\n", case_stream(f));
-	ddmap_write(case_stream(f), &t->map.bad, t->map.size);
-	return case_commit(f);
-}
-
-static int write_html(struct triage *t)
-{
-	struct run *r = &t->r;
-	struct case_file *f = case_file(t->c, "report.html");
-	struct report page = {
-		.image = r->a->image,
-		.headline = t->headline,
-		.complete = !session_stopped(&r->s) && !r->failed,
-		.read_all = r->s.opt.data,
-		.layers = t->layers,
-		.findings = &r->found,
-		.run = t->facts,
-		.map = &t->map,
-		.disk = r->source ? disk_layer(r->source)->path : "none",
-		.hit = &t->hit,
-		.files = &r->hit,
-		.boot = &t->boot,
-		.systems = &t->systems,
-		.logs = &t->logs,
-		.checked = r->s.checked,
-	};
-
-	if (!f)
-		return -EIO;
-	report_html(case_stream(f), &page);
-	return case_commit(f);
-}
-
-/* All that does not depend on whether the rest could be written; then the summary. */
-static int write_case(struct triage *t)
-{
-	struct run *r = &t->r;
-	char text[160], when[TIME_TEXT];
-	int status = run_status(r), err = 0;
-
-	triage_headline(t, status);
-	fact(t, "ended", time_text((int64_t)time(NULL), 0, when));
-	snprintf(text, sizeof(text), "%.1f s", (double)(clock_ns() - r->began) / 1e9);
-	fact(t, "took", text);
-	snprintf(text, sizeof(text), "%d (%s)", status, verdict_name((enum verdict)status));
-	fact(t, "exit status", text);
-	if (r->source)
-		err = write_map(t);
-	if (write_html(t))
-		err = -EIO;
-	r->failed |= err != 0;
-	status = run_status(r);
-	run_record(r, json_summary(r, status));
-	r->on_record = NULL;
-	if (case_commit(t->records))
-		r->failed = true;
-	t->records = NULL;
-	case_log(t->c, "%s: %s", verdict_name((enum verdict)status), t->headline);
-	r->failed |= case_manifest(t->c) != 0;
-	return run_status(r);
 }
 
 static void look_at_boot(struct triage *t)
@@ -227,25 +158,67 @@ static void look_inside(struct triage *t, uint64_t before)
 	damage_records(&t->r);
 }
 
+/* Every file with its times. */
+static void list_files(struct triage *t)
+{
+	int err;
+
+	if (!t->db || session_stopped(&t->r.s))
+		return;
+	err = case_db_files(t->db, &t->r);
+	if (err && err != -EINTR)
+		run_fail(&t->r, err, "the list of files");
+}
+
+/* The parts that look into the image, in an order in which each can rest on those before it. */
+static void look(struct triage *t)
+{
+	struct run *r = &t->r;
+	uint64_t before;
+	int err;
+
+	run_confine(r, NULL, (const char *[]){r->a->output, NULL});
+	if (t->parts & PART_DATABASE) {
+		t->db = case_db_create(t->c, &r->s);
+		r->failed |= !t->db;
+	}
+	stack_walk(r->source, log_source, t);
+	if (t->db)
+		case_db_layers(t->db, r->source);
+	if (r->a->hash)
+		triage_hash(t, "before");
+	examine(t);
+	before = r->found.seen;
+	if (t->parts & PART_BOOT)
+		look_at_boot(t);
+	if (t->parts & PART_LOGS && !session_stopped(&r->s)) {
+		if (t->db) {
+			case_db_events(t->db);
+			t->logs.on_event = case_db_event;
+			t->logs.arg = t->db;
+		}
+		err = timeline_make(&t->logs, r, t->c);
+		t->unwritten |= err && err != -EINTR;
+		if (t->db)
+			case_db_events_end(t->db);
+	}
+	if (!session_stopped(&r->s))
+		look_inside(t, before);
+	if (t->parts & PART_LISTING)
+		list_files(t);
+	triage_extract(t);
+	if (r->a->hash)
+		triage_hash(t, "after");
+}
+
 /* From an empty case to its end; the exit status. */
 static int triage(struct triage *t)
 {
-	uint64_t before;
 	int status;
 
 	log_start(t);
-	if (!run_open(&t->r)) {
-		run_confine(&t->r, NULL, (const char *[]){t->r.a->output, NULL});
-		stack_walk(t->r.source, log_source, t);
-		examine(t);
-		before = t->r.found.seen;
-		look_at_boot(t);
-		if (!session_stopped(&t->r.s))
-			timeline_make(&t->logs, &t->r, t->c);
-		if (!session_stopped(&t->r.s))
-			look_inside(t, before);
-	}
-	collect_sort(&t->r.found);
+	if (!run_open(&t->r))
+		look(t);
 	if (!t->r.source && !t->r.found.n) {
 		/* No such file, say: nothing was learnt, so there is no case. */
 		t->r.on_record = NULL;
@@ -254,8 +227,7 @@ static int triage(struct triage *t)
 		t->c = NULL;
 		return run_status(&t->r);
 	}
-	run_release(&t->r);
-	status = write_case(t);
+	status = triage_end(t);
 	if (!t->r.a->json)
 		triage_text(t, status);
 	return status;
@@ -266,32 +238,38 @@ int cmd_triage(const struct args *a)
 	struct triage t = {.layers = js_array(), .facts = js_object()};
 	int status = UNDECIDABLE;
 
-	if (a->n_rest || !a->output) {
+	if (a->n_rest || !a->output || !a->parts) {
 		js_free(t.layers);
 		js_free(t.facts);
 		if (a->n_rest)
 			return usage_hint(a, "one IMAGE at a time, not also %s", a->rest[0]);
+		if (!a->parts)
+			return usage_hint(a, "--only and --skip leave no part");
 		return usage_hint(a, "-o CASE is needed: the folder for the report");
 	}
 	run_init(&t.r, a);
-	t.r.s.opt.data = !a->quick;
+	t.parts = a->quick ? a->parts & ~(unsigned)PART_DATA : a->parts;
+	t.r.s.opt.data = t.parts & PART_DATA;
 	t.r.hold = true;
 	t.blocks = triage_terminal();
 	t.say_error = t.r.s.on_error;
 	t.r.s.on_error = on_error;
-	if (!case_create(&t.r.s, a->output, &t.c))
+	if (!case_create(&t.r.s, a->output, a->image, &t.c))
 		t.records = case_file(t.c, "report.json");
 	if (t.records) {
 		t.r.on_record = on_record;
 		t.r.record_arg = &t;
 		status = triage(&t);
 	}
+	case_db_close(t.db, false);
 	case_close(t.c);
 	impact_free(&t.hit);
 	boot_free(&t.boot);
 	systems_free(&t.systems);
 	timeline_free(&t.logs);
 	diskmap_free(&t.map);
+	for (size_t i = 0; i < t.saved.n; i++)
+		free(t.saved.v[i].path);
 	js_free(t.layers);
 	js_free(t.facts);
 	t.r.s.on_error = t.say_error;

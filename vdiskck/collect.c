@@ -291,3 +291,11 @@ const char *verdict_name(enum verdict v)
 
 	return name[v];
 }
+
+bool collect_has(const struct collect *c, enum finding_id id)
+{
+	for (size_t i = 0; i < c->n_tally; i++)
+		if (c->tally[i].id == id)
+			return true;
+	return false;
+}

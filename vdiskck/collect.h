@@ -89,6 +89,8 @@ void collect_finding(struct collect *c, const struct finding *f);
 void collect_sort(struct collect *c);
 /* collect_tally() - how often @e's id was seen in its layer */
 const struct tally *collect_tally(const struct collect *c, const struct entry *e);
+/* collect_has() - was there a finding of that kind? */
+bool collect_has(const struct collect *c, enum finding_id id);
 /* collect_lost() - what findings of the layer @path say is lost or doubtful; NULL: nothing */
 struct ranges *collect_lost(struct collect *c, const char *path);
 

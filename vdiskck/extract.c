@@ -102,7 +102,7 @@ static int deliver(void *arg, struct piece *p)
 	for (uint64_t left = p->len; left && c->holes <= holes_hashed;) {
 		uint64_t n = left < sizeof(zeros) ? left : sizeof(zeros);
 
-		if (session_stopped(&c->w->x->r.s))
+		if (session_stopped(&c->w->x->r->s))
 			return -EINTR;
 		prim_digest_add(c->w->digest, zeros, n);
 		left -= n;
@@ -163,7 +163,7 @@ static int write_map(struct extract_worker *w, const struct batch *b, const stru
 static int copy_data(struct extract_worker *w, struct layer *file, const struct batch *b,
 		     const struct fs_entry *e, struct outcome *out)
 {
-	struct out_file o = {.s = &w->x->r.s, .fd = -1, .sparse = true};
+	struct out_file o = {.s = &w->x->r->s, .fd = -1, .sparse = true};
 	int fd = out_dirs_file(&w->dirs, b->root, e->path, e->stream, "", &w->to), r, closed;
 
 	if (fd < 0)
@@ -369,9 +369,9 @@ static void tell(struct extract *x, const struct fs_entry *e, const struct outco
 {
 	char size[SIZE_TEXT];
 
-	if (x->r.a->quiet || x->told++ >= TOLD)
+	if (x->quiet || x->told++ >= TOLD)
 		return;
-	progress_wipe(&x->r.progress);
+	progress_wipe(&x->r->progress);
 	fputs("vdiskck: ", stderr);
 	text_put(stderr, e->path);
 	if (out->problem)
@@ -405,7 +405,7 @@ static void count(struct extract *x, const struct fs_entry *e, const struct outc
 	}
 	x->folders += out->written && e->kind == FS_DIR;
 	x->links += out->written && e->kind == FS_SYMLINK;
-	x->r.lost += out->lost;
+	x->lost += out->lost;
 	pthread_mutex_unlock(&x->lock);
 }
 

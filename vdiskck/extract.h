@@ -32,7 +32,13 @@ struct folder_time {
 };
 
 struct extract {
-	struct run r;
+	struct run *r;
+	bool deleted, all; /* extract -d, -a */
+	bool records;	   /* the manifest goes to standard output, too */
+	/* Told of a pattern that nothing fits, which then is no error. May be NULL. */
+	void (*nothing)(void *arg, const struct filespec *fs);
+	void *arg;
+	bool quiet; /* files that are not whole are not told of */
 	struct out_tree tree;
 	FILE *manifest;
 	pthread_mutex_t lock; /* of all that follows; of the manifest, standard output and error */
@@ -47,6 +53,7 @@ struct extract {
 	uint64_t files, folders, links, bytes; /* written */
 	uint64_t damaged;		       /* files that are not all there, or doubtful */
 	uint64_t left;			       /* entries that could not be written */
+	uint64_t lost;			       /* bytes of files */
 	unsigned told;
 };
 
@@ -59,6 +66,14 @@ struct extract_worker {
 	struct line record, to, map_to;
 	struct line records; /* of a batch */
 };
+
+/*
+ * extract_files() - the trees of @fs into x->tree, which is open and empty, with manifest.jsonl
+ * Returns 0, -EINTR, or -errno, said. extract_init() before anything, extract_fini() at the end.
+ */
+void extract_init(struct extract *x, struct run *r);
+int extract_files(struct extract *x, const struct filespec *fs, size_t n);
+void extract_fini(struct extract *x);
 
 int extract_worker_init(struct extract_worker *w, struct extract *x);
 void extract_worker_free(struct extract_worker *w);

@@ -505,6 +505,12 @@ int filespec_parse(struct run *r, const struct volumes *vs, const char *text, bo
 	return err;
 }
 
+int filespec_on(const struct volume *vol, const char *text, struct filespec *fs)
+{
+	*fs = (struct filespec){.text = text};
+	return try(vol, text, false, fs);
+}
+
 void filespec_free(struct filespec *fs)
 {
 	fs_entry_free(fs->e);

@@ -52,6 +52,11 @@ struct filespec {
 int filespec_parse(struct run *r, const struct volumes *vs, const char *text, bool follow,
 		   struct filespec *fs);
 void filespec_free(struct filespec *fs);
+/*
+ * filespec_on() - the same for one volume, and nothing is said: 0, -ENOENT (no such file, and
+ * @text is no pattern) or -ENOMEM
+ */
+int filespec_on(const struct volume *vol, const char *text, struct filespec *fs);
 
 /* name_unescape() - undo name_escape(), in place */
 void name_unescape(char *name);

@@ -11,6 +11,7 @@
 #include "formats/stack.h"
 #include "vdiskck/core/text.h"
 #include "vdiskck/triage.h"
+#include "vdiskck/triage_parts.h"
 
 enum { NAMED = 3 /* files of one rank, findings without a file, links: then they are counted */ };
 
@@ -285,6 +286,8 @@ void triage_headline(struct triage *t, int status)
 		add(&l, "; and %" PRIu64 " more %s", n - named,
 		    n - named == 1 ? "finding" : "findings");
 	add_logs(&l, t);
+	if (!(t->parts & PART_STRUCTURES))
+		add(&l, "%sStructures were not verified, as was asked", l.len ? ". " : "");
 	if (r->failed && *r->error)
 		add(&l, "%sIt could not be finished: %s", l.len ? ". " : "", r->error);
 	/* Nobody should take "intact" for more than was looked at. */

@@ -10,6 +10,7 @@
 #include <time.h>
 
 #include "vdiskck/core/text.h"
+#include "vdiskck/triage_parts.h"
 #include "vdiskck/version.h"
 
 enum { JOBS_MAX = 256 };
@@ -61,6 +62,10 @@ enum {
 	O_SHARD,
 	O_OUT,
 	O_TIME,
+	O_ONLY,
+	O_SKIP,
+	O_FILES,
+	O_HASH,
 };
 
 enum {
@@ -89,6 +94,13 @@ static const struct row {
 	 "where the map of what is lost goes; default: FILE.map"},
 	{"output", 'o', "FILE", CMD_EXPORT, "where the bytes go; -: standard output"},
 	{"output", 'o', "CASE", CMD_TRIAGE, "the case folder"},
+	{"files", O_FILES, "GLOB", CMD_TRIAGE,
+	 "extract these, too: /PATH, LAYER:/PATH, '**/*.dmp'; repeatable"},
+	{"only", O_ONLY, "PARTS", CMD_TRIAGE,
+	 "of structures,data,boot,logs,listing,database,report"},
+	{"skip", O_SKIP, "PARTS", CMD_TRIAGE, "all but these parts"},
+	{"hash", O_HASH, NULL, CMD_TRIAGE, "SHA-256 of the image files, before and after"},
+	{"max-time", O_MAX_RUNTIME, "TIME", CMD_TRIAGE, "end then: 90s, 30m, 6h"},
 	{"force", O_FORCE, NULL, CMD_EXPORT, "overwrite what is there (never the image)"},
 	{"long", 'l', NULL, CMD_LS, "mode, owner, size, time, and how sure it is"},
 	{"recursive", 'R', NULL, CMD_LS, "what is below, too: one path a line"},
@@ -361,10 +373,24 @@ static int set_runtime(struct args *a, const char *text)
 	const char *u = *end ? strchr(unit, *end) : unit;
 
 	if (end == text || *text == '-' || !u || (*end && end[1]) || !n || n > 1000000) {
-		usage_hint(a, "--max-runtime %s: 90s, 30m, 6h or 2d", text);
+		usage_hint(a, "%s %s: 90s, 30m, 6h or 2d",
+			   a->cmd->bit == CMD_TRIAGE ? "--max-time" : "--max-runtime", text);
 		return -EINVAL;
 	}
 	a->max_runtime = (unsigned)n * seconds[u - unit];
+	return 0;
+}
+
+static int set_parts(struct args *a, bool only, const char *text)
+{
+	char bad[32];
+	unsigned parts = parts_parse(text, bad);
+
+	if (!parts) {
+		usage_hint(a, "--%s: there is no part \"%s\"", only ? "only" : "skip", bad);
+		return -EINVAL;
+	}
+	a->parts &= only ? parts : ~parts;
 	return 0;
 }
 
@@ -441,6 +467,10 @@ static int set(struct args *a, int c, char *arg)
 	case O_SHARD: a->shard = arg; return 0;
 	case O_OUT: a->out = arg; return 0;
 	case O_TIME: return set_time(a, arg);
+	case O_ONLY: return set_parts(a, true, arg);
+	case O_SKIP: return set_parts(a, false, arg);
+	case O_FILES: return add_string(&a->files, arg);
+	case O_HASH: a->hash = true; return 0;
 	case 'o': a->output = arg; return 0;
 	case 'q': a->quiet = true; return 0;
 	case 'v': a->verbose = true; return 0;
@@ -457,7 +487,7 @@ int options_parse(const struct command *cmd, int argc, char **argv, struct args 
 	size_t n = 0, k = 1;
 	int c, r = 0;
 
-	*a = (struct args){.cmd = cmd, .argc = argc, .argv = argv};
+	*a = (struct args){.cmd = cmd, .argc = argc, .argv = argv, .parts = PARTS_ALL};
 	for (size_t i = 0; i < ROWS; i++) {
 		if (!(rows[i].commands & (int)cmd->bit))
 			continue;
@@ -502,5 +532,6 @@ void options_free(struct args *a)
 	free(a->chain);
 	free(a->header);
 	free(a->seal);
-	a->chain = a->header = a->seal = NULL;
+	free(a->files);
+	a->chain = a->header = a->seal = a->files = NULL;
 }

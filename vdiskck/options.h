@@ -63,6 +63,9 @@ struct args {
 	uint64_t rate, older_than;
 	int64_t time;			/* of the new generation; 0: now */
 	const char *plan, *shard, *out; /* seal, scrub, merge: in parts */
+	unsigned parts;			/* triage: enum triage_part */
+	const char **files; /* ditto: NULL-terminated, or NULL; freed by options_free() */
+	bool hash;
 	enum when progress;
 	int argc; /* as given, for maps and logs that quote the command */
 	char **argv;

@@ -289,6 +289,16 @@ static int make(struct making *m, int at, const char *name)
 	return m->fd < 0 ? -errno : 0;
 }
 
+static void tell(const struct out_tree *t, const char *folder, const char *name)
+{
+	char *path;
+
+	if (asprintf(&path, "%s%s%s", folder, *folder ? "/" : "", name) < 0)
+		return;
+	t->making(t->arg, path);
+	free(path);
+}
+
 static int make_new(struct out_dirs *d, const char *path, const char *stream, const char *suffix,
 		    struct making *m, struct line *to)
 {
@@ -315,6 +325,8 @@ again:
 	}
 	memcpy(name, wanted, sizeof(name));
 	for (unsigned n = 0; n < TRIES; n++) {
+		if (d->t->making)
+			tell(d->t, dir->to, name);
 		r = make(m, dir->fd, name);
 		if (r != -EEXIST)
 			break;

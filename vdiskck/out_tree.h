@@ -37,6 +37,9 @@ struct out_tree {
 	struct session *s;
 	const char *path;
 	int fd;
+	/* Told of each file and link before it is made: its path below @path. May be NULL. */
+	void (*making)(void *arg, const char *path);
+	void *arg;
 	atomic_uint_fast64_t taken; /* numbers given to names that were taken */
 };
 

@@ -24,6 +24,7 @@ struct making {
 	struct case_file *timeline;
 	FILE *events;
 	int dir; /* CASE */
+	struct case_tree in_case;
 };
 
 static unsigned mark(const struct log_event *e)
@@ -47,6 +48,8 @@ static struct out_tree *make_tree(void *arg)
 
 	if (m->tree.fd < 0 && out_tree_open(&m->tree, &m->r->s, m->folder))
 		return NULL;
+	m->tree.making = case_tree_made;
+	m->tree.arg = &m->in_case;
 	return &m->tree;
 }
 
@@ -116,7 +119,10 @@ static int put(void *arg, const struct event_key *k, const char *line)
 {
 	struct making *m = arg;
 	struct timeline *t = m->t;
+	int r = t->on_event ? t->on_event(t->arg, k, line) : 0;
 
+	if (r)
+		return r;
 	t->events++;
 	if (k->known) {
 		struct log_time now = {k->sec, k->nsec, true};
@@ -139,6 +145,7 @@ static int write_events(struct making *m, struct case_dir *c)
 
 	if (!tree)
 		return -EIO;
+	case_made(c, "logs/events.jsonl");
 	fd = openat(tree->fd, "events.jsonl", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
 	m->events = fd < 0 ? NULL : fdopen(fd, "w");
 	if (!m->events)
@@ -177,6 +184,9 @@ int timeline_make(struct timeline *t, struct run *r, struct case_dir *c)
 	struct making m = {.t = t, .r = r, .tree = {.fd = -1}, .dir = -1};
 	int err = -ENOMEM;
 
+	m.in_case = (struct case_tree){c, "logs"};
+	case_made(c, "logs");
+	case_made(c, ".events.tmp"); /* event_sort.c */
 	m.g = (struct logs){.r = r,
 			    .carve = r->s.opt.data,
 			    .check = true,

@@ -22,6 +22,9 @@ struct symptom_seen {
 };
 
 struct timeline {
+	/* Each event in the order of time, with its line of JSON; 0, or -errno to stop. May be NULL. */
+	int (*on_event)(void *arg, const struct event_key *k, const char *line);
+	void *arg;
 	uint64_t events, doubtful, carved, missing, copies;
 	struct log_time first, last;		 /* of all events with a time */
 	struct symptom_seen seen[SYMPTOMS_KEPT]; /* the last ones, oldest first */

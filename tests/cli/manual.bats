@@ -4,7 +4,7 @@ load common
 
 @test "the manual pages are clean mdoc" {
 	"$VDISKCK" explain --mdoc >"$OUT/findings.7"
-	mandoc -T lint -W warning "$MAN/vdiskck.1" "$MAN"/vdiskck-{logs,seal}.7 \
+	mandoc -T lint -W warning "$MAN/vdiskck.1" "$MAN/vdiskck-case.5" "$MAN"/vdiskck-{logs,seal}.7 \
 		"$MAN/nbdkit-vdiskck-plugin.1" "$OUT/findings.7"
 }
 

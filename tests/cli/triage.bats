@@ -33,7 +33,7 @@ expect_case() { # FILE...
 	[[ $(head -1 <<<"$output") =~ ^intact:\ disk.qcow2 ]]
 	expect_text '^the disk, 16 MiB'
 	expect_text 'qcow2/mbr/p1  volume, 15 MiB'
-	expect_case 'MANIFEST.sha256 lost.map report.html report.json run.log'
+	expect_case 'MANIFEST.sha256 case.sqlite lost.map report.html report.json run.log'
 	grep -q 'verdict intact' "$OUT/case/report.html"
 	absent Incomplete "$OUT/case/report.html"
 	jq -se '.[0].record == "header" and .[-1].verdict == "intact"' "$OUT/case/report.json"
@@ -118,7 +118,7 @@ expect_case() { # FILE...
 	cat "$OUT/text"
 	[ $status = 3 ]
 	[[ $(head -1 "$OUT/text") =~ ^undecided:\ disk.qcow2 ]]
-	expect_case 'MANIFEST.sha256 lost.map report.html report.json run.log'
+	expect_case 'INCOMPLETE MANIFEST.sha256 case.sqlite lost.map report.html report.json run.log'
 	grep -q 'Incomplete' "$OUT/case/report.html"
 	jq -se '.[-1].verdict == "undecided" and any(.[]; .id == "run-interrupted")' "$OUT/case/report.json"
 }

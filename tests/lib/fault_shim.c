@@ -4,7 +4,7 @@
  * front of what writes, as LD_PRELOAD=build/fault_shim.so before the program. The environment says:
  *
  *	FAULT_AT=N	what happens instead of the Nth call (from 1) of pwrite, write, fsync,
- *			fdatasync, rename, ftruncate or unlink; standard output does not count
+ *			fdatasync, rename, ftruncate, mkdir or unlink; standard output does not count
  *	FAULT_ERRNO=N	it and all that follow fail with that; else the process is killed
  *	FAULT_COUNT=1	say on standard error at the end how many calls there were
  *	FAULT_HURRY=1	each look at the monotonic clock finds a second gone, so that what is
@@ -21,6 +21,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <sys/types.h>
 #include <time.h>
 #include <unistd.h>
@@ -96,6 +97,30 @@ int rename(const char *from, const char *to)
 	return refused() ? -1 : real(from, to);
 }
 
+int renameat(int from_dir, const char *from, int to_dir, const char *to)
+{
+	int (*real)(int, const char *, int, const char *);
+
+	*(void **)&real = next("renameat");
+	return refused() ? -1 : real(from_dir, from, to_dir, to);
+}
+
+int mkdirat(int dir, const char *path, mode_t mode)
+{
+	int (*real)(int, const char *, mode_t);
+
+	*(void **)&real = next("mkdirat");
+	return refused() ? -1 : real(dir, path, mode);
+}
+
+int mkdir(const char *path, mode_t mode)
+{
+	int (*real)(const char *, mode_t);
+
+	*(void **)&real = next("mkdir");
+	return refused() ? -1 : real(path, mode);
+}
+
 int ftruncate64(int fd, off64_t len)
 {
 	int (*real)(int, off64_t);
@@ -116,6 +141,14 @@ int unlink(const char *path)
 
 	*(void **)&real = next("unlink");
 	return !getenv("FAULT_ERRNO") && refused() ? -1 : real(path);
+}
+
+int unlinkat(int dir, const char *path, int flags)
+{
+	int (*real)(int, const char *, int);
+
+	*(void **)&real = next("unlinkat");
+	return !getenv("FAULT_ERRNO") && refused() ? -1 : real(dir, path, flags);
 }
 
 int clock_gettime(clockid_t id, struct timespec *t)
