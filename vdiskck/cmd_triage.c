@@ -156,6 +156,11 @@ static void look_inside(struct triage *t, uint64_t before)
 	if (err)
 		run_fail(&t->r, err, "which files are damaged");
 	damage_records(&t->r);
+	if (!err)
+		err = causes_find(&t->causes, &t->r);
+	if (err && err != -EINTR)
+		run_fail(&t->r, err, "the cause of the damage");
+	causes_records(&t->r, &t->causes);
 }
 
 /* Every file with its times. */
@@ -266,6 +271,7 @@ int cmd_triage(const struct args *a)
 	impact_free(&t.hit);
 	boot_free(&t.boot);
 	systems_free(&t.systems);
+	causes_free(&t.causes);
 	timeline_free(&t.logs);
 	diskmap_free(&t.map);
 	for (size_t i = 0; i < t.saved.n; i++)

@@ -253,6 +253,26 @@ static uint64_t add_findings(struct sentence *l, const struct triage *t, enum se
 	return shown + passed;
 }
 
+/* Which side of the encryption it came from, if its shape tells. */
+static void add_cause(struct sentence *l, const struct triage *t)
+{
+	const struct causes *c = &t->causes;
+	size_t below = 0, above = 0;
+
+	for (size_t i = 0; i < c->n; i++) {
+		below += c->v[i].sure != CAUSE_POSSIBLE && c->v[i].side == CAUSE_BELOW;
+		above += c->v[i].sure != CAUSE_POSSIBLE && c->v[i].side == CAUSE_ABOVE;
+	}
+	if (!below && !above)
+		return;
+	stop(l);
+	add(l, "By the shape of the damage, ");
+	if (below)
+		add(l, "%zu arose below the guest, in host, network or storage", below);
+	if (above)
+		add(l, "%s%zu in the guest, before it was encrypted", below ? ", " : "", above);
+}
+
 /* How far the logs go, for who asks next what happened. */
 static void add_logs(struct sentence *l, const struct triage *t)
 {
@@ -285,6 +305,7 @@ void triage_headline(struct triage *t, int status)
 	if (n > named)
 		add(&l, "; and %" PRIu64 " more %s", n - named,
 		    n - named == 1 ? "finding" : "findings");
+	add_cause(&l, t);
 	add_logs(&l, t);
 	if (!(t->parts & PART_STRUCTURES))
 		add(&l, "%sStructures were not verified, as was asked", l.len ? ". " : "");

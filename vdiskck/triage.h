@@ -6,6 +6,7 @@
 #include "recover/impact.h"
 #include "vdiskck/boot.h"
 #include "vdiskck/case_db.h"
+#include "vdiskck/causes.h"
 #include "vdiskck/core/json.h"
 #include "vdiskck/diskmap.h"
 #include "vdiskck/run.h"
@@ -36,6 +37,7 @@ struct triage {
 	struct impact hit;	/* what the lost bytes of the disk cost the layers on it */
 	struct boot boot;	/* what the machine needs to start */
 	struct systems systems; /* and what they say about themselves */
+	struct causes causes;	/* what the shape of the damage tells of where it came from */
 	struct timeline logs;
 	struct recovered saved;
 	char headline[HEADLINE];

@@ -112,6 +112,7 @@ void triage_text(struct triage *t, int status)
 	if (t->r.hit.n)
 		putchar('\n');
 	damage_text(stdout, &t->r);
+	causes_text(stdout, &t->causes);
 	boot_text(stdout, &t->boot);
 	systems_text(stdout, &t->systems);
 	timeline_text(stdout, &t->logs);

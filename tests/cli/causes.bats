@@ -1,0 +1,101 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# What triage says of the cause of damage, by its shape.
+load common
+
+FIX=${BUILD:-$BATS_TEST_DIRNAME/../../build}/fixtures
+
+# A volume with an event log; its bytes.
+volume() {
+	mkdir -p "$OUT/t"
+	"$FIX/mkevtx" System 1 2000 >"$OUT/t/System.evtx"
+	truncate -s 40M "$OUT/v"
+	mkfs.fat -F 32 "$OUT/v" >/dev/null
+	mmd -i "$OUT/v" ::/Windows ::/Windows/System32 ::/Windows/System32/winevt ::/Windows/System32/winevt/Logs
+	mcopy -i "$OUT/v" "$OUT/t/System.evtx" ::/Windows/System32/winevt/Logs/
+	printf 'passphrase secret\n' >"$OUT/keys"
+	cat "$OUT/keys" >/dev/null
+}
+
+# Where byte OFFSET of the log is in the image.
+place() { # IMAGE OFFSET
+	"$VDISKCK" locate "$1" --keys "$OUT/keys" --file "/Windows/System32/winevt/Logs/System.evtx:$2" --json |
+		jq -s 'first(.[] | select(.record == "location")) | .where[0].offset'
+}
+
+# Another bit: 4 of the byte at OFFSET.
+flip() { # FILE OFFSET
+	local was
+	was=$(od -An -tu1 -j "$2" -N 1 "$1")
+	printf '%b' "\\x$(printf %x $((was ^ 16)))" | dd of="$1" bs=1 seek="$2" conv=notrunc status=none
+}
+
+cause() { # JQ-FILTER
+	jq -se "[.[] | select(.record == \"cause\")] | $1" "$OUT/case/report.json" >/dev/null ||
+		{ grep '"cause"' "$OUT/case/report.json"; return 1; }
+}
+
+@test "a bit of ciphertext: which one, and that it changed below the encryption" {
+	local at
+	volume
+	"$FIX/mkbitlocker" --password secret "$OUT/v" bl.img >/dev/null
+	at=$(place bl.img 90000)
+	flip bl.img "$at"
+	run_vdiskck triage bl.img --keys "$OUT/keys" -o "$OUT/case"
+	expect_status 2
+	cause "length == 1 and .[0].finding == \"evtx-data-sum\" and .[0].kind == \"bit\" and .[0].side == \"below\" and
+		.[0].confidence == \"strong\" and .[0].stored.offset == $at and .[0].stored.layer == \"bl.img\""
+	expect_text 'one bit changed below the encryption'
+	expect_text 'evidence, not proof'
+}
+
+@test "a bit of the plaintext under encryption: it changed before, in the guest" {
+	volume
+	flip "$OUT/v" "$(place "$OUT/v" 90000)"
+	"$FIX/mkbitlocker" --password secret "$OUT/v" bl.img >/dev/null
+	run_vdiskck triage bl.img --keys "$OUT/keys" -o "$OUT/case"
+	expect_status 2
+	cause '.[0].kind == "bit" and .[0].side == "above" and .[0].at.offset == 90000 and .[0].at.length == 1'
+	# Without encryption nothing tells.
+	cp "$OUT/v" plain.img
+	run_vdiskck triage plain.img -o "$OUT/case2"
+	jq -se 'any(.record == "cause" and .kind == "bit" and .side == "unknown")' "$OUT/case2/report.json"
+}
+
+@test "zeroed ciphertext was zeroed below; zeros as the guest sees them came from above" {
+	local at
+	volume
+	"$FIX/mkbitlocker" --password secret "$OUT/v" bl.img >/dev/null
+	at=$(place bl.img 131072)
+	dd if=/dev/zero of=bl.img bs=512 seek=$((at / 512)) count=8 conv=notrunc status=none
+	run_vdiskck triage bl.img --keys "$OUT/keys" -o "$OUT/case"
+	cause 'any(.finding == "ciphertext-overwritten" and .kind == "zeroed" and .side == "below" and .confidence == "strong")'
+	at=$(place "$OUT/v" $((4096 + 65536)))
+	dd if=/dev/zero of="$OUT/v" bs=512 seek=$((at / 512)) count=8 conv=notrunc status=none
+	"$FIX/mkbitlocker" --password secret "$OUT/v" bl2.img >/dev/null
+	run_vdiskck triage bl2.img --keys "$OUT/keys" -o "$OUT/case2"
+	jq -se 'any(.record == "cause" and .kind == "zeroed" and .side == "above")' "$OUT/case2/report.json"
+}
+
+@test "an entry of a table that was overwritten: what it named is still there; one bit of it" {
+	local entry
+	volume
+	qemu-img convert -O vpc "$OUT/v" a.vhd
+	entry=$(od -An -tx1 -j 1536 -N 4 a.vhd | tr -d ' ')
+	printf '\x00\xff\xff\x00' | dd of=a.vhd bs=1 seek=1536 conv=notrunc status=none
+	run_vdiskck triage a.vhd -o "$OUT/case"
+	cause 'any(.finding == "vhd-bat-past-end" and .kind == "pointer")'
+	printf '%b' "$(printf '%08x' $((0x$entry ^ 0x800000)) | sed 's/../\\x&/g')" |
+		dd of=a.vhd bs=1 seek=1536 conv=notrunc status=none
+	run_vdiskck triage a.vhd -o "$OUT/case2"
+	jq -se 'any(.record == "cause" and .finding == "vhd-bat-past-end" and .kind == "bit")' "$OUT/case2/report.json"
+}
+
+@test "a clean image has no cause" {
+	volume
+	"$FIX/mkbitlocker" --password secret "$OUT/v" bl.img >/dev/null
+	run_vdiskck triage bl.img --keys "$OUT/keys" -o "$OUT/case"
+	expect_status 0
+	cause 'length == 0'
+	! grep -q 'of the cause' <<<"$output"
+}

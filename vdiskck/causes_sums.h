@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What is known beforehand about findings: which have a cause, and what their checksums cover. */
+#ifndef VDISKCK_CAUSES_SUMS_H
+#define VDISKCK_CAUSES_SUMS_H
+
+#include "recover/cause_bit.h"
+#include "vdiskck/causes.h"
+
+struct cause_hint {
+	enum finding_id id;
+	enum cause_kind kind;
+	enum cause_side side;
+	enum cause_sure sure;
+	const char *text;	/* what the finding itself says; NULL: nothing */
+	bool dense;		/* no whole sector of such a structure is ever of one value */
+	bool ciphertext;	/* the bytes stand where ciphertext must be */
+	enum finding_id orphan; /* what an entry of a table may have named; or 0 */
+	unsigned shift;		/* from bytes to what the entry counts */
+	uint64_t mask;		/* the bits of the entry that are an address */
+};
+
+/* causes_looks_at() - is there anything to be said of such a finding? */
+bool causes_looks_at(enum finding_id id);
+const struct cause_hint *causes_hint(enum finding_id id);
+/* causes_sum() - the checksum that @e says is wrong, which covers bytes of @l; false: not known */
+bool causes_sum(const struct entry *e, struct layer *l, struct cause_sum *s);
+
+#endif
