@@ -101,6 +101,46 @@ locked() { # a LUKS1 volume in disk.img, and key files outside the evidence
 	[[ "$core" =~ size\ +0\ +0 ]]
 }
 
+@test "the secret is nowhere in memory but where memory is locked" {
+	locked
+	mkfifo "$OUT/fifo"
+	"$VDISKCK" export disk.img --at raw/luks1 --keys "$OUT/keys" -o - >"$OUT/fifo" &
+	pid=$!
+	exec 5<"$OUT/fifo"
+	head -c 1 <&5 >/dev/null
+	run python3 - "$pid" "$SECRET" <<'PY'
+import re, sys
+pid, secret = sys.argv[1], sys.argv[2].encode()
+try:
+    maps, mem = open(f"/proc/{pid}/smaps").read(), open(f"/proc/{pid}/mem", "rb")
+except PermissionError:
+    sys.exit(77)
+region, locked, seen = None, 0, 0
+for line in maps.splitlines():
+    m = re.match(r"([0-9a-f]+)-([0-9a-f]+) (\S+) ", line)
+    if m:
+        region = int(m[1], 16), int(m[2], 16), m[3]
+    if not line.startswith("Locked:") or region[2][0] != "r":
+        continue
+    try:
+        mem.seek(region[0])
+        n = mem.read(region[1] - region[0]).count(secret)
+    except (OSError, ValueError, OverflowError):
+        continue # [vvar] and the like
+    if int(line.split()[1]):
+        locked += n
+    else:
+        seen += n
+print(f"locked {locked}, not locked {seen}")
+sys.exit(seen != 0 or locked == 0)
+PY
+	cat <&5 >/dev/null
+	wait $pid
+	[ "$status" != 77 ] || skip "may not look into another process"
+	echo "$output"
+	[ "$status" = 0 ]
+}
+
 # Answer each prompt with the next line of $1; print what the terminal showed.
 on_a_terminal() { # ANSWERS COMMAND...
 	python3 - "$@" <<'PY'

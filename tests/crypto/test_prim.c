@@ -50,13 +50,64 @@ static void hashes_and_hmac(void **state)
 	assert_int_equal(prim_hash_find("crc32"), -1);
 }
 
+static bool never(void *arg)
+{
+	(void)arg;
+	return false;
+}
+
 static void key_derivation(void **state)
 {
-	uint8_t out[32];
+	static const struct {
+		enum prim_hash hash;
+		const char *pass;
+		size_t pass_len;
+		const char *salt;
+		size_t salt_len;
+		uint64_t passes;
+		size_t len;
+		const char *out;
+	} pbkdf2[] = {
+		/* RFC 6070 */
+		{PRIM_SHA1, "password", 8, "salt", 4, 1, 20,
+		 "0c60c80f961f0e71f3a9b524af6012062fe037a6"},
+		{PRIM_SHA1, "password", 8, "salt", 4, 2, 20,
+		 "ea6c014dc72d6f8ccd1ed92ace1d41f0d8de8957"},
+		{PRIM_SHA1, "password", 8, "salt", 4, 4096, 20,
+		 "4b007901b765489abead49d926f721d065a429c1"},
+		{PRIM_SHA1, "passwordPASSWORDpassword", 24, "saltSALTsaltSALTsaltSALTsaltSALTsalt",
+		 36, 4096, 25, "3d2eec4fe41c849b80c8d83662c0e44a8b291a964cf2f07038"},
+		{PRIM_SHA1, "pass\0word", 9, "sa\0lt", 5, 4096, 16,
+		 "56fa6aa75548099dcc37d7f03425e0c3"},
+		/* RFC 7914, 11 */
+		{PRIM_SHA256, "passwd", 6, "salt", 4, 1, 64,
+		 "55ac046e56e3089fec1691c22544b605f94185216dde0465e68b9d57c20dacbc"
+		 "49ca9cccf179b645991664b39d77ef317c71b845b1e30bd509112041d3a19783"},
+		{PRIM_SHA256, "Password", 8, "NaCl", 4, 80000, 64,
+		 "4ddcd8f60b98be21830cee5ef22701f9641a4418d04c0414aeff08876b34ab56"
+		 "a1d425a1225833549adb841b51c9b3176a272bdebba1d078478f62b397f33c8d"},
+	};
+	uint8_t out[64];
 
 	(void)state;
-	assert_int_equal(prim_pbkdf2(PRIM_SHA1, "password", 8, "salt", 4, 4096, out, 20), 0);
-	assert_hex(out, "4b007901b765489abead49d926f721d065a429c1"); /* RFC 6070 */
+	for (size_t i = 0; i < sizeof(pbkdf2) / sizeof(*pbkdf2); i++) {
+		size_t n = prim_hash_len(pbkdf2[i].hash), blocks = (pbkdf2[i].len + n - 1) / n;
+		uint8_t parts[80];
+
+		assert_int_equal(prim_pbkdf2(pbkdf2[i].hash, pbkdf2[i].pass, pbkdf2[i].pass_len,
+					     pbkdf2[i].salt, pbkdf2[i].salt_len, pbkdf2[i].passes,
+					     out, pbkdf2[i].len),
+				 0);
+		assert_hex(out, pbkdf2[i].out);
+		for (uint32_t b = 1; b <= blocks; b++)
+			assert_int_equal(prim_pbkdf2_blocks(pbkdf2[i].hash, pbkdf2[i].pass,
+							    pbkdf2[i].pass_len, pbkdf2[i].salt,
+							    pbkdf2[i].salt_len, pbkdf2[i].passes, b,
+							    1, parts + (b - 1) * n, never, NULL),
+					 0);
+		assert_memory_equal(parts, out, pbkdf2[i].len);
+	}
+	/* The Argon2 reference's test suite; those of RFC 9106 have a secret and data, which LUKS has not. */
 	assert_int_equal(
 		prim_argon2(PRIM_ARGON2ID, "password", 8, "somesalt", 8, 2, 65536, 1, out, 32), 0);
 	assert_hex(out, "09316115d5cf24ed5a15a31a3ba326e5cf32edc24702987c02b6566f61913cf7");
@@ -86,6 +137,46 @@ static void xts_and_its_counting_tweak(void **state)
 	prim_cipher_close(c);
 	assert_int_equal(prim_cipher_open(&c, "aes", PRIM_XTS, key, 31), -EOPNOTSUPP);
 	assert_int_equal(prim_cipher_open(&c, "rot13", PRIM_CBC, key, 16), -EOPNOTSUPP);
+}
+
+static void streams_from_any_counter(void **state)
+{
+	static const char text[] = "Ladies and Gentlemen of the class of '99";
+	uint8_t key[32], iv[16], buf[64];
+	struct prim_cipher *c;
+	struct prim_handle *h;
+
+	(void)state;
+	/* SP 800-38A, F.5.1: the second block is counter + 1 */
+	unhex("2b7e151628aed2a6abf7158809cf4f3c", key);
+	unhex("f0f1f2f3f4f5f6f7f8f9fafbfcfdfeff", iv);
+	unhex("6bc1bee22e409f96e93d7e117393172aae2d8a571e03ac9c9eb76fac45af8e51", buf);
+	assert_int_equal(prim_cipher_open(&c, "aes", PRIM_CTR, key, 16), 0);
+	h = prim_begin(c);
+	prim_iv(c, h, iv);
+	prim_encrypt(h, buf, 32);
+	assert_hex(buf, "874d6191b620e3261bef6864990db6ce9806f66b7970fdff8617187bb9fffdff");
+	prim_end(c, h);
+	prim_cipher_close(c);
+	/* RFC 8439, 2.4.2: counter 1 */
+	for (unsigned i = 0; i < 32; i++)
+		key[i] = (uint8_t)i;
+	unhex("01000000000000000000004a00000000", iv);
+	memcpy(buf, text, 32);
+	assert_int_equal(prim_cipher_open(&c, "chacha20", PRIM_CBC, key, 32), -EOPNOTSUPP);
+	assert_int_equal(prim_cipher_open(&c, "chacha20", PRIM_CTR, key, 32), 0);
+	assert_int_equal(prim_cipher_block(c), 16);
+	for (int i = 0; i < 2; i++) {
+		h = prim_begin(c);
+		prim_iv(c, h, iv);
+		prim_encrypt(h, buf, 32);
+		if (!i)
+			assert_hex(buf, "6e2e359a2568f98041ba0728dd0d6981"
+					"e97e7aec1d4360c20a27afccfd9fae0b");
+		prim_end(c, h);
+	}
+	assert_memory_equal(buf, text, 32);
+	prim_cipher_close(c);
 }
 
 static void authenticated_ciphers(void **state)
@@ -120,6 +211,16 @@ static void authenticated_ciphers(void **state)
 	assert_hex(tag, "ab6e47d42cec13bdf53a67b21257bddf");
 	prim_aead_close(k);
 	assert_null(prim_aead_open(PRIM_CHACHA20_POLY1305, key, 16));
+
+	/* RFC 8439, 2.8.2, its first 32 bytes; the tag is of all 114 */
+	for (unsigned i = 0; i < 32; i++)
+		key[i] = (uint8_t)(0x80 + i);
+	unhex("070000004041424344454647", nonce);
+	memcpy(buf, "Ladies and Gentlemen of the clas", 32);
+	k = prim_aead_open(PRIM_CHACHA20_POLY1305, key, 32);
+	assert_int_equal(prim_aead_encrypt(k, nonce, 12, NULL, 0, buf, 32, tag, 16), 0);
+	assert_hex(buf, "d31a8d34648e60db7b86afbc53ef7ec2a4aded51296e08fea9e2b5a736ee62d6");
+	prim_aead_close(k);
 }
 
 static void a_sector_can_be_decrypted_alone_or_with_its_neighbours(void **state)
@@ -182,6 +283,7 @@ int main(void)
 		cmocka_unit_test(hashes_and_hmac),
 		cmocka_unit_test(key_derivation),
 		cmocka_unit_test(xts_and_its_counting_tweak),
+		cmocka_unit_test(streams_from_any_counter),
 		cmocka_unit_test(authenticated_ciphers),
 		cmocka_unit_test(a_sector_can_be_decrypted_alone_or_with_its_neighbours),
 		cmocka_unit_test(an_unknown_sector_cipher_is_refused),
