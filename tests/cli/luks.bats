@@ -87,3 +87,17 @@ make_device() {
 	expect_json 'map(select(.record == "layer" and .layer == "raw/luks2"))[0] |
 		.locked == false and .reencryption == true and .requirements == "online-reencrypt-v2"'
 }
+
+@test "what cryptsetup was killed in the middle of reads as before, on both sides" {
+	[ -n "${VDISKCK_LUKS_IMAGES:-}" ] || skip "needs images of fixtures/luks/reencrypt.sh"
+	cd "$VDISKCK_LUKS_IMAGES"
+	echo 'passphrase secret' >"$OUT/keys"
+	size=$(stat -c %s plain)
+	for image in *.img; do
+		header=()
+		[ ! -e "${image%.img}.header" ] || header=(--header "raw=${image%.img}.header")
+		run_vdiskck export --keys "$OUT/keys" "${header[@]}" --at luks2 -o "$OUT/got" --force "$image"
+		expect_status 0
+		cmp -n "$size" plain "$OUT/got"
+	done
+}
