@@ -88,6 +88,26 @@ make_device() {
 		.locked == false and .reencryption == true and .requirements == "online-reencrypt-v2"'
 }
 
+@test "addresses are followed through the cipher in both directions" {
+	keys
+	truncate -s 4M fs
+	mkfs.fat -F 12 fs >/dev/null
+	printf 'the word that is looked for: %s\n' aardvark-{1..999} >text
+	mcopy -i fs text ::/TEXT
+	plain=$(grep -aobm1 aardvark-700 fs | cut -d: -f1)
+	at=$(($(grep -obm1 aardvark-700 text | cut -d: -f1)))
+	printf hidden >secret
+	qemu-img convert -f raw -O luks --object secret,id=s,file=secret -o key-secret=s,iter-time=100 fs disk
+	payload=$(cryptsetup luksDump disk | sed -n 's/^Payload offset:[[:space:]]*//p')
+	run_vdiskck locate --json --keys "$OUT/keys" --offset $((payload * 512 + plain)) disk
+	expect_json "map(select(.record == \"location\"))[0] | .owner == \"file\" and .path == \"/TEXT\" and
+		.file_offset == $at"
+	run_vdiskck locate --json --keys "$OUT/keys" --file "/TEXT:$at" disk
+	expect_json "map(select(.record == \"location\"))[0].where |
+		map(select(.layer == \"disk\"))[0].offset == $((payload * 512 + plain)) and
+		map(select(.layer == \"raw/luks1\"))[0].offset == $plain"
+}
+
 @test "what cryptsetup was killed in the middle of reads as before, on both sides" {
 	[ -n "${VDISKCK_LUKS_IMAGES:-}" ] || skip "needs images of fixtures/luks/reencrypt.sh"
 	cd "$VDISKCK_LUKS_IMAGES"
