@@ -17,10 +17,6 @@ enum {
 	OUT_KEPT = 1 << 20,  /* text of slack records that is handed on at once */
 };
 
-struct log_run {
-	struct bx_pool *templates;
-};
-
 /* One chunk on its way. */
 struct slot {
 	uint8_t *raw;
@@ -50,35 +46,10 @@ struct reading {
 	bool primed;
 };
 
-struct log_run *log_run_new(void)
-{
-	struct log_run *run = calloc(1, sizeof(*run));
-
-	if (run)
-		run->templates = bx_pool_new();
-	if (run && !run->templates) {
-		free(run);
-		run = NULL;
-	}
-	return run;
-}
-
-void log_run_free(struct log_run *run)
-{
-	if (run)
-		bx_pool_free(run->templates);
-	free(run);
-}
-
-struct bx_pool *log_run_templates(struct log_run *run)
-{
-	return run->templates;
-}
-
 static bool slot_init(struct slot *s, struct log_run *run)
 {
 	s->raw = malloc(EVTX_CHUNK);
-	s->x = bx_new(run->templates);
+	s->x = bx_new(log_run_templates(run));
 	return s->raw && s->x;
 }
 

@@ -135,7 +135,39 @@ struct journal_items {
 int journal_items(struct journal *j, uint64_t off, const struct journal_object *o,
 		  struct journal_entry *e, struct journal_items *it, struct ranges *bad);
 
+enum { JOURNAL_CHANNEL = 33 };
+/*
+ * log_run_boot() - entries of boot @id are in the journal @channel
+ * log_run_booted() - which one that was; false: not known. @run may be NULL.
+ */
+void log_run_boot(struct log_run *run, const uint8_t id[16], const char *channel);
+bool log_run_booted(struct log_run *run, const uint8_t id[16], char channel[JOURNAL_CHANNEL]);
+
+/*
+ * Entries made events, for records() and carving. @carved: nothing but an entry's own hash proves its
+ * fields, and the events are carved ones.
+ */
+struct journal_events;
+struct journal_events *journal_events_new(struct journal *j, const struct log_sink *sink,
+					  bool carved);
+void journal_events_free(struct journal_events *x);
+/*
+ * journal_event() - the event of entry @e, of @len bytes at @off, with the fields at @it; a seqnum
+ * of zero: of no entry, only these fields are there
+ * @damaged: checks that failed before. 0 or -errno.
+ */
+int journal_event(struct journal_events *x, const char *channel, uint64_t off, uint64_t len,
+		  const struct journal_entry *e, const struct journal_items *it, unsigned damaged);
+/* journal_fits() - are these the fields that the entry was written with? 1, 0 or -errno */
+int journal_fits(struct journal_events *x, const struct journal_entry *e,
+		 const struct journal_items *it);
+
 int journal_records(struct layer *l, const struct log_sink *sink);
 int journal_check(struct layer *l);
+
+/* journal_carve.c */
+void *journal_carve_begin(struct layer *l, const struct log_sink *sink);
+int journal_carve(void *state, const uint8_t *p, size_t len, size_t more, uint64_t off);
+int journal_carve_end(void *state, int r);
 
 #endif

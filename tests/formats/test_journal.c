@@ -8,88 +8,7 @@
 #include "formats/log/formats.h"
 #include "formats/log/journal.h"
 #include "tests/lib/corpus.h"
-
-/* A regular (not compact) journal, put together object by object. */
-struct build {
-	struct image *img;
-	uint64_t end, entries, objects, array;
-	uint64_t at[32]; /* of the entries */
-};
-
-static const uint8_t file_id[16] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16};
-
-static uint64_t object(struct build *b, uint8_t type, const void *body, size_t len)
-{
-	struct journal_object o = {.type = type, .size = to_le64(sizeof(o) + len)};
-	uint64_t at = b->end;
-
-	image_poke(b->img, at, &o, sizeof(o));
-	image_poke(b->img, at + sizeof(o), body, len);
-	b->end = (at + sizeof(o) + len + 7) / 8 * 8;
-	b->objects++;
-	return at;
-}
-
-static uint64_t field(struct build *b, const char *text)
-{
-	uint8_t body[256] = {0};
-	size_t len = strlen(text);
-	le64_t hash = to_le64(journal_siphash(file_id, text, len));
-
-	memcpy(body, &hash, 8);
-	memcpy(body + 48, text, len);
-	return object(b, JOURNAL_DATA, body, 48 + len);
-}
-
-static void entry(struct build *b, const uint64_t *data, const char *const *text, size_t n)
-{
-	uint8_t body[48 + 16 * 8] = {0};
-	uint64_t sum = 0;
-
-	for (size_t i = 0; i < n; i++) {
-		le64_t at = to_le64(data[i]);
-		le64_t hash = to_le64(journal_siphash(file_id, text[i], strlen(text[i])));
-
-		memcpy(body + 48 + 16 * i, &at, 8);
-		memcpy(body + 56 + 16 * i, &hash, 8);
-		sum ^= journal_jenkins(text[i], strlen(text[i]));
-	}
-	*(le64_t *)body = to_le64(++b->entries);
-	*(le64_t *)(body + 8) = to_le64(UINT64_C(1500000000000000) + b->entries * 1000000);
-	*(le64_t *)(body + 40) = to_le64(sum);
-	b->at[b->entries - 1] = object(b, JOURNAL_ENTRY, body, 48 + 16 * n);
-}
-
-static struct build make(void)
-{
-	static const char *const text[] = {"MESSAGE=first", "PRIORITY=3", "_HOSTNAME=node16",
-					   "MESSAGE=second", "SYSLOG_IDENTIFIER=kernel"};
-	struct journal_header h = {.magic = "LPKSHHRH"};
-	struct build b = {.img = image_new(8192), .end = sizeof(h)};
-	uint64_t d[5], list[8] = {0};
-
-	for (size_t i = 0; i < 5; i++)
-		d[i] = field(&b, text[i]);
-	entry(&b, (uint64_t[]){d[0], d[1], d[2]}, (const char *const[]){text[0], text[1], text[2]},
-	      3);
-	entry(&b, (uint64_t[]){d[3], d[2], d[4]}, (const char *const[]){text[3], text[2], text[4]},
-	      3);
-	entry(&b, (uint64_t[]){d[0], d[4]}, (const char *const[]){text[0], text[4]}, 2);
-	for (size_t i = 0; i < 3; i++)
-		list[i + 1] = b.at[i];
-	b.array = object(&b, JOURNAL_ARRAY, list, 8 * 8);
-	memcpy(h.file_id, file_id, 16);
-	h.incompatible = to_le32(JOURNAL_KEYED);
-	h.header_size = to_le64(sizeof(h));
-	h.arena_size = to_le64(8192 - sizeof(h));
-	h.tail_object = to_le64(b.array);
-	h.n_objects = to_le64(b.objects);
-	h.n_entries = to_le64(b.entries);
-	h.head_seqnum = to_le64(1);
-	h.tail_seqnum = to_le64(3);
-	image_poke(b.img, 0, &h, sizeof(h));
-	return b;
-}
+#include "tests/lib/journal_build.h"
 
 struct events {
 	size_t n, intact;
@@ -142,7 +61,7 @@ static void hashes_are_what_others_compute(void **state)
 
 static void entries_become_events(void **state)
 {
-	struct build b = make();
+	struct journal_build b = journal_build(false);
 
 	(void)state;
 	image_check(b.img, &journal_ops);
@@ -175,7 +94,7 @@ static void each_fault_is_named_and_costs_only_itself(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(at) / sizeof(*at); i++) {
-		struct build b = make();
+		struct journal_build b = journal_build(false);
 		uint64_t from = at[i].entry == -1   ? 0
 				: at[i].entry == -2 ? b.array
 						    : b.at[at[i].entry];
@@ -192,7 +111,7 @@ static void each_fault_is_named_and_costs_only_itself(void **state)
 
 static void a_journal_cut_anywhere_keeps_its_start(void **state)
 {
-	struct build b = make();
+	struct journal_build b = journal_build(false);
 
 	(void)state;
 	for (size_t len = b.end; len > 208; len -= 8) {
@@ -209,7 +128,7 @@ static void a_journal_cut_anywhere_keeps_its_start(void **state)
 
 static void flipped_bytes_never_trap_nor_invent(void **state)
 {
-	struct build b = make();
+	struct journal_build b = journal_build(false);
 
 	(void)state;
 	for (size_t off = 0; off < b.end; off++)
@@ -227,7 +146,7 @@ static void flipped_bytes_never_trap_nor_invent(void **state)
 
 static void other_states_and_features(void **state)
 {
-	struct build b = make();
+	struct journal_build b = journal_build(false);
 
 	(void)state;
 	b.img->buf[16] = 1;
