@@ -193,7 +193,15 @@ static int keep_entries(struct gpt *g)
 	return 0;
 }
 
-/* Both arrays, where their headers say, else where tools put them. */
+/* Does @h's CRC hold for the array that the other copy has? */
+static bool crosses(const struct gpt_copy *h, const struct gpt_copy *a)
+{
+	return gpt_good(h) && a->array && !a->array_lost &&
+	       a->array_len == (size_t)le32(h->h.entries) * le32(h->h.entry_size) &&
+	       a->array_sum == le32(h->h.array_crc32);
+}
+
+/* Both arrays where their headers say. */
 static int load_arrays(struct layer *l, struct gpt *g)
 {
 	int r = 0;
@@ -206,11 +214,17 @@ static int load_arrays(struct layer *l, struct gpt *g)
 		r = array_read(l, c, le64(c->h.array_lba) * g->sector,
 			       (size_t)le32(c->h.entries) * le32(c->h.entry_size));
 		c->array_ok = c->array && !c->array_lost && c->array_sum == le32(c->h.array_crc32);
+		/* A damaged header may be wrong about the place, too: see where tools put it. */
+		if (!c->array_ok && !c->crc && gpt_good(&g->copy[!k]) &&
+		    !crosses(&g->copy[!k], c)) {
+			free(c->array);
+			c->array = NULL;
+		}
 	}
 	return r;
 }
 
-/* The array that lost its header: directly behind LBA 1, or before the last LBA. */
+/* An array without a header that tells its place: directly behind LBA 1, or before the last LBA. */
 static int load_lone_arrays(struct layer *l, struct gpt *g)
 {
 	const struct gpt_copy *other = gpt_good(&g->copy[0]) ? &g->copy[0] : &g->copy[1];
@@ -226,14 +240,6 @@ static int load_lone_arrays(struct layer *l, struct gpt *g)
 	if (!r && g->sectors > sectors + 1)
 		r = array_read(l, &g->copy[1], (g->sectors - 1 - sectors) * g->sector, n * size);
 	return r;
-}
-
-/* Does @h's CRC hold for the array that the other copy has? */
-static bool crosses(const struct gpt_copy *h, const struct gpt_copy *a)
-{
-	return gpt_good(h) && a->array && !a->array_lost &&
-	       a->array_len == (size_t)le32(h->h.entries) * le32(h->h.entry_size) &&
-	       a->array_sum == le32(h->h.array_crc32);
 }
 
 static void choose(struct gpt *g)

@@ -108,6 +108,26 @@ static void a_lost_first_mebibyte_is_replaced_by_the_backup(void **state)
 	image_free(img);
 }
 
+static void a_header_that_is_wrong_about_the_place_does_not_blame_the_array(void **state)
+{
+	struct image *img = disk();
+
+	(void)state;
+	image_poke(img, 512 + 0x48, "\xff", 1); /* array_lba */
+	check(img);
+	assert_finding(img, GPT_HEADER_CRC, 512);
+	assert_finding(img, GPT_BACKUP_USED, BACKUP);
+	assert_false(image_seen(img, GPT_ARRAY_CRC, ANYWHERE));
+	assert_both(img);
+
+	/* Damaged as well, it is blamed where it lies. */
+	image_poke(img, 1024 + 0x20, "\xff", 1);
+	check(img);
+	assert_finding(img, GPT_ARRAY_CRC, 1024);
+	assert_both(img);
+	image_free(img);
+}
+
 static void a_bad_primary_array_is_replaced_by_the_backup(void **state)
 {
 	struct image *img = disk();
@@ -502,6 +522,7 @@ int main(void)
 		cmocka_unit_test(sectors_of_4096_bytes_are_recognised),
 		cmocka_unit_test(a_lost_primary_header_is_replaced_by_the_backup),
 		cmocka_unit_test(a_lost_first_mebibyte_is_replaced_by_the_backup),
+		cmocka_unit_test(a_header_that_is_wrong_about_the_place_does_not_blame_the_array),
 		cmocka_unit_test(a_bad_primary_array_is_replaced_by_the_backup),
 		cmocka_unit_test(one_header_goes_with_the_array_of_the_other),
 		cmocka_unit_test(a_bad_backup_is_a_blemish),
