@@ -144,11 +144,15 @@ $(SHIMS): $B/%.so: tests/lib/%.c $B/flags
 -include $(TEST_SRC:%.c=$B/obj/%.d)
 
 # Makers of images, linked with the library. For tests, and by hand: fixtures/README.
-FIXTURES = $B/fixtures/mkbitlocker $B/fixtures/mkevtx
+FIXTURES = $B/fixtures/mkbitlocker $B/fixtures/mkevtx $B/fixtures/mkmany
 $B/fixtures/mkbitlocker: $B/obj/fixtures/bitlocker/mkbitlocker.o \
 		$B/obj/tests/lib/bitlocker_build.o $B/libvdiskck.a
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
+
+$B/fixtures/mkmany: $B/obj/fixtures/ntfs/mkmany.o $B/libvdiskck.a
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
 
 # What a library can do by itself, for tests/bench/crypto.sh
 $B/fixtures/cryptobench: $B/obj/tests/bench/cryptobench.o $(TLIB_OBJ) $B/libvdiskck.a
@@ -165,7 +169,8 @@ $B/evtx_bench: $B/obj/tests/bench/evtx_bench.o $B/libvdiskck.a
 	$(SAY) LD $@
 	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
 
--include $B/obj/fixtures/bitlocker/mkbitlocker.d $B/obj/fixtures/evtx/mkevtx.d $B/obj/tests/bench/cryptobench.d
+-include $B/obj/fixtures/bitlocker/mkbitlocker.d $B/obj/fixtures/evtx/mkevtx.d $B/obj/fixtures/ntfs/mkmany.d
+-include $B/obj/tests/bench/cryptobench.d
 
 tests: $(TESTS) $(FIXTURES) $(SHIMS)
 
@@ -201,7 +206,7 @@ uninstall:
 	for page in $(MAN); do \
 		rm -f $(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/$${page##*/}; done
 
-bench: all $B/fixtures/mkbitlocker $B/fixtures/cryptobench $B/evtx_bench
+bench: all $B/fixtures/mkbitlocker $B/fixtures/mkmany $B/fixtures/cryptobench $B/evtx_bench
 	@tests/deps.sh bench
 	tests/bench/run.sh $B
 

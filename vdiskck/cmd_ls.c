@@ -14,7 +14,7 @@
 enum {
 	SORTED_MAX = 50000, /* entries of one folder that are sorted; beyond, the disk's order */
 	SORTED_BYTES = 16 << 20, /* and the text that they may take */
-	BUFFER = 1 << 20,
+	BUFFER = 256 << 10,
 };
 
 struct ls {
@@ -210,10 +210,11 @@ static void text_end(struct ls *ls)
 
 int cmd_ls(const struct args *a)
 {
+	static char buffer[BUFFER];
 	struct ls ls = {0};
 	int status = INTACT, err;
 
-	setvbuf(stdout, NULL, _IOFBF, BUFFER);
+	setvbuf(stdout, buffer, _IOFBF, sizeof(buffer)); /* without one, its size is ignored */
 	err = run_begin(&ls.r, a);
 	if (!err) {
 		run_confine(&ls.r, NULL, NULL);

@@ -271,6 +271,7 @@ struct ntfs_record {
 	enum ntfs_record_state state;
 	uint64_t lost; /* bit i: block i could not be read */
 	uint64_t torn; /* bit i: block i fails its fixup */
+	unsigned slot; /* in a scan: number of the buffer that it lies in, below NTFS_SLOTS */
 };
 
 static inline const struct ntfs_record_header *ntfs_head(const struct ntfs_record *r)
@@ -401,8 +402,10 @@ bool ntfs_record_in_use(const struct ntfs *n, uint64_t number); /* by $MFT:$BITM
 /*
  * ntfs_scan() - every record of $MFT in large pieces: @work for each on a worker thread, then
  * @deliver for each piece, one at a time, in order
- * @work's @out is a piece's own memory of @per_record bytes for each record (zeroed).
+ * @work's @out is a piece's own memory of @per_record bytes for each record (zeroed). All records
+ * of a piece have the same slot, which is that piece's alone until it was delivered.
  */
+enum { NTFS_SLOTS = 64 };
 struct ntfs_scan {
 	struct layer *l;
 	const char *what; /* for progress, or NULL */

@@ -9,8 +9,7 @@
 #include "vdiskck/core/session.h"
 
 enum {
-	PIECE = 1 << 20, /* bytes of $MFT that a worker reads at once */
-	BUFS = 64,	 /* workers that have one, at most */
+	PIECE = 1 << 18, /* bytes of $MFT that a worker reads at once */
 };
 
 uint64_t ntfs_fixup(uint8_t *p, size_t len)
@@ -128,7 +127,7 @@ struct scan {
 	pthread_cond_t turn;
 	size_t next; /* the piece that is delivered next */
 	int err;
-	struct scan_buf bufs[BUFS];
+	struct scan_buf bufs[NTFS_SLOTS];
 };
 
 static struct scan_buf *take(struct scan *c)
@@ -163,6 +162,7 @@ static int fill(struct scan *c, struct scan_buf *b, uint64_t first, size_t count
 	memset(b->out, 0, count * c->s->per_record);
 	for (size_t i = 0; i < count && !r; i++) {
 		ntfs_record_init(c->n, first + i, b->p + i * len, &bad, &b->records[i]);
+		b->records[i].slot = (unsigned)(b - c->bufs);
 		r = c->s->work(c->s->arg, &b->records[i], b->out + i * c->s->per_record);
 	}
 out:
@@ -209,9 +209,9 @@ int ntfs_scan(const struct ntfs_scan *scan)
 	c.per_piece = PIECE / c.n->g.record;
 	pthread_mutex_init(&c.lock, NULL);
 	pthread_cond_init(&c.turn, NULL);
-	r = pool_run(jobs < BUFS ? jobs : BUFS, (c.n->records + c.per_piece - 1) / c.per_piece,
-		     scan_piece, &c);
-	for (size_t i = 0; i < BUFS; i++) {
+	r = pool_run(jobs < NTFS_SLOTS ? jobs : NTFS_SLOTS,
+		     (c.n->records + c.per_piece - 1) / c.per_piece, scan_piece, &c);
+	for (size_t i = 0; i < NTFS_SLOTS; i++) {
 		free(c.bufs[i].p);
 		free(c.bufs[i].records);
 		free(c.bufs[i].out);

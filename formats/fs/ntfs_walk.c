@@ -5,13 +5,17 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "formats/fs/entry_list.h"
 #include "formats/fs/ntfs.h"
 #include "vdiskck/core/session.h"
 
 enum {
-	INDEX_SHARE = 16
-}; /* a folder with more of the volume's files than that is not read singly */
+	INDEX_SHARE =
+		16, /* a folder with more of the volume's files than that is not read singly */
+	SHEAF_MAX = 1 << 20, /* bytes of entries that a thread makes ahead */
+};
 
+struct sheaf;
 struct walk {
 	struct ntfs_entries x;
 	const struct fs_query *q;
@@ -19,19 +23,24 @@ struct walk {
 	void *arg;
 	uint64_t top;
 	struct ntfs_inode *ino;
+	struct sheaf *sheaf; /* NTFS_SLOTS, for a scan */
 };
 
-/* What was asked for, of what the entries module has. */
-static int filter(void *arg, const struct fs_entry *e)
+/* Is it what was asked for, of what the entries module has? */
+static bool passes(const struct walk *w, const struct fs_entry *e)
 {
-	const struct walk *w = arg;
 	bool own = e->id == NTFS_ROOT && e->parent == NTFS_ROOT; /* the root lies in itself */
 
 	if (own ? !e->stream || !w->q->system : e->system && !w->q->system)
-		return 0;
-	if (e->id == w->top && !e->stream)
-		return 0;
-	return w->fn(w->arg, e);
+		return false;
+	return e->id != w->top || e->stream;
+}
+
+static int filter(void *arg, const struct fs_entry *e)
+{
+	const struct walk *w = arg;
+
+	return passes(w, e) ? w->fn(w->arg, e) : 0;
 }
 
 static bool in_folder(const struct ntfs_entries *x, const struct ntfs_file_name *name)
@@ -44,38 +53,90 @@ static bool below_folder(const struct ntfs_entries *x, const struct ntfs_file_na
 	return ntfs_tree_below(x->t, ntfs_ref_number(le64(name->parent)), x->top);
 }
 
-static int one_record(struct walk *w, const struct ntfs_record *r)
+static bool is_wanted(const struct walk *w, const struct ntfs_record *r)
 {
-	int err = ntfs_inode_from(w->x.l, r, w->ino);
+	const struct ntfs_record_header *h = ntfs_head(r);
+
+	return (r->state == NTFS_GOOD || r->state == NTFS_TORN) && !le64(h->base) &&
+	       (le16(h->flags) & NTFS_IN_USE || w->q->deleted);
+}
+
+static int one_record(struct ntfs_entries *x, const struct ntfs_record *r, struct ntfs_inode *ino)
+{
+	int err = ntfs_inode_from(x->l, r, ino);
 
 	if (!err)
-		err = ntfs_entries_of(&w->x, w->ino);
-	ntfs_inode_free(w->ino);
+		err = ntfs_entries_of(x, ino);
+	ntfs_inode_free(ino);
 	return err;
 }
 
-static int nothing(void *arg, struct ntfs_record *r, void *out)
+/* ---- all of $MFT: entries are made on every thread, and delivered in order ---- */
+
+struct sheaf {
+	struct walk *w;
+	struct ntfs_entries x;
+	struct ntfs_inode *ino;
+	struct entry_list list; /* of the records of a piece, */
+	uint64_t full;		/* up to this one: names may be many, and long */
+};
+
+static int keep(void *arg, const struct fs_entry *e)
 {
-	(void)arg;
-	(void)r;
+	struct sheaf *s = arg;
+
+	if (!passes(s->w, e))
+		return 0;
+	return s->list.len < SHEAF_MAX ? entry_list_add(&s->list, e) : -E2BIG;
+}
+
+static int sheaf_begin(struct sheaf *s, struct walk *w)
+{
+	int r = ntfs_entries_init(&s->x, w->x.l, w->x.t);
+
+	s->w = w;
+	s->x.bitmap = w->x.bitmap;
+	s->x.fn = keep;
+	s->x.arg = s;
+	s->x.streams = w->x.streams;
+	s->x.wanted = w->x.wanted;
+	s->x.top = w->x.top;
+	s->ino = malloc(sizeof(*s->ino));
+	s->full = UINT64_MAX;
+	return r || s->ino ? r : -ENOMEM;
+}
+
+static int gather(void *arg, struct ntfs_record *r, void *out)
+{
+	struct walk *w = arg;
+	struct sheaf *s = &w->sheaf[r->slot];
+	size_t had;
+	int err = s->w ? 0 : sheaf_begin(s, w);
+
 	(void)out;
+	if (err || s->full != UINT64_MAX || !is_wanted(w, r))
+		return err;
+	had = s->list.len;
+	err = one_record(&s->x, r, s->ino);
+	if (err != -E2BIG)
+		return err;
+	s->list.len = had;
+	s->full = r->number;
 	return 0;
 }
 
 static int deliver(void *arg, struct ntfs_record *r, size_t count, void *out)
 {
 	struct walk *w = arg;
-	int err = 0;
+	struct sheaf *s = &w->sheaf[r->slot];
+	int err = entry_list_each(&s->list, w->fn, w->arg);
 
 	(void)out;
-	for (size_t i = 0; i < count && !err; i++) {
-		const struct ntfs_record_header *h = ntfs_head(&r[i]);
-
-		if ((r[i].state != NTFS_GOOD && r[i].state != NTFS_TORN) || le64(h->base) ||
-		    (!(le16(h->flags) & NTFS_IN_USE) && !w->q->deleted))
-			continue;
-		err = one_record(w, &r[i]);
-	}
+	for (size_t i = 0; i < count && !err; i++)
+		if (r[i].number >= s->full && is_wanted(w, &r[i]))
+			err = one_record(&w->x, &r[i], w->ino);
+	s->list.len = 0;
+	s->full = UINT64_MAX;
 	return err;
 }
 
@@ -95,9 +156,18 @@ static int ghosts(struct walk *w)
 
 static int walk_all(struct walk *w)
 {
-	struct ntfs_scan scan = {.l = w->x.l, .work = nothing, .deliver = deliver, .arg = w};
-	int r = ntfs_scan(&scan);
+	struct ntfs_scan scan = {.l = w->x.l, .work = gather, .deliver = deliver, .arg = w};
+	int r = -ENOMEM;
 
+	w->sheaf = calloc(NTFS_SLOTS, sizeof(*w->sheaf));
+	if (w->sheaf)
+		r = ntfs_scan(&scan);
+	for (size_t i = 0; w->sheaf && i < NTFS_SLOTS; i++) {
+		ntfs_entries_free(&w->sheaf[i].x);
+		entry_list_free(&w->sheaf[i].list);
+		free(w->sheaf[i].ino);
+	}
+	free(w->sheaf);
 	return r ? r : ghosts(w);
 }
 
