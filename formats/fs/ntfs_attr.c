@@ -336,12 +336,10 @@ static int by_vcn(const void *a, const void *b)
 static int resident_runs(struct ntfs *n, const struct ntfs_inode_attr *ia, struct ntfs_stream *s)
 {
 	const struct ntfs_attr *a = &ia->a;
-	uint32_t usa = 0;
-	uint8_t head[8];
-	int r = layer_read(n->mft, ia->record * n->g.record, head, sizeof(head), NULL);
+	const struct ntfs_record_header *h = (const void *)(a->value.p - a->value.addr);
+	uint32_t usa = le16(h->usa_off);
+	int r = 0;
 
-	if (!r)
-		usa = head[4] | (uint32_t)head[5] << 8;
 	for (uint64_t i = 0, len; i < a->value.len && !r; i += len) {
 		uint32_t at = (uint32_t)(a->value.addr + i), in = at % NTFS_BLOCK;
 		struct fs_run run = {.off = i, .kind = EXTENT_DATA};
