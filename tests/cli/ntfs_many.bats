@@ -1,0 +1,57 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# Volumes with many files, of fixtures/ntfs/mkmany.c. VDISKCK_SLOW=1: a million of them.
+load common
+
+# many IMAGE SIZE FILES PER-FOLDER
+many() {
+	truncate -s "$2" "$1"
+	mkntfs -qQF -c 4096 "$1" >/dev/null 2>&1
+	"$BUILD/fixtures/mkmany" "$1" "$3" "$4"
+}
+
+@test "many files: ntfsls and fls see as many, check finds nothing" {
+	many v.img 64M 3000 70
+	run_vdiskck check v.img
+	expect_status 0
+	expect_text '^vdiskck: intact'
+	run_vdiskck ls -R v.img
+	expect_status 0
+	[ "$(wc -l <<<"$output")" = $((3000 + 43 + 15)) ] || { show | tail; return 1; }
+	[ "$(ntfsls -R v.img | grep -c '^file-')" = 3000 ]
+	diff <(fls -r -p -u v.img | sed -n 's,^r/r [^\t]*\t\(d.*\),/\1,p' | sort) \
+		<(grep /file- <<<"$output" | sort)
+}
+
+@test "many files: all come out as ntfs-3g reads them" {
+	if [ ! -c /dev/fuse ] || [ "$(id -u)" != 0 ]; then skip "no FUSE here"; fi
+	many v.img 64M 2000 50
+	mkdir "$OUT/mnt"
+	timeout 60 ntfs-3g -o ro v.img "$OUT/mnt" || skip "no FUSE here"
+	(cd "$OUT/mnt" && find . -type f -print0 | xargs -0 sha256sum) >"$OUT/sums"
+	umount "$OUT/mnt"
+	run_vdiskck extract v.img / -o "$OUT/x"
+	expect_status 0
+	[ "$(wc -l <"$OUT/sums")" = 2000 ]
+	(cd "$OUT/x" && sha256sum -c --quiet "$OUT/sums")
+}
+
+@test "one folder with very many files: listed, looked up and checked in little memory" {
+	local n=120000
+	[ -z "${VDISKCK_SLOW:-}" ] || n=1000000
+	many v.img 2400M $n $n
+	run_vdiskck cat v.img /d00/s00000/FILE-0077777.TXT
+	[[ $output = "file 77777 of many"* ]] || { show; return 1; }
+	python3 - "$VDISKCK" $n <<-'END'
+		import os, resource, subprocess, sys
+		out = subprocess.run([sys.argv[1], "ls", "v.img", "/d00/s00000"], stdout=subprocess.PIPE, check=True).stdout
+		assert len(out.split()) == int(sys.argv[2]), len(out.split())
+		assert len(set(out.split())) == int(sys.argv[2])
+		subprocess.run([sys.argv[1], "check", "-q", "v.img"], check=True)
+		kib = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+		print(kib, "KiB")
+		# A sanitizer's memory is several times the program's.
+		assert kib < (96 << 10 if b"__asan_init" not in open(os.environ.get("VDISKCK_PROGRAM", sys.argv[1]), "rb").read() else 1 << 20), kib
+	END
+	rm v.img
+}
