@@ -153,6 +153,14 @@ int regf_text(const struct regf *h, const char *path, const char *name, char *ou
 int regf_replay(struct regf *h, struct layer *const *log, size_t n);
 /* regf_sum() - the checksum of a base block */
 uint32_t regf_sum(const struct regf_base *b);
+/* regf_walk.c: as fs_ops.walk(); a key as an entry (without its path); a FILETIME */
+struct fs_query;
+struct fs_entry;
+struct fs_time;
+int regf_walk(struct layer *l, const struct fs_query *q,
+	      int (*fn)(void *arg, const struct fs_entry *e), void *arg);
+struct fs_entry regf_key_entry(const struct regf *h, uint32_t off);
+struct fs_time regf_time(le64_t v);
 /* regf_check.c */
 int regf_check(struct layer *l);
 

@@ -17,8 +17,6 @@
 
 enum {
 	HIVE_MAX = 1 << 30, /* Windows keeps hives below 2 GiB, in fact far below this */
-	PATH_CAP = 65536,   /* of a key's path; 512 names of 255 characters don't occur */
-	SHOWN = 256,	    /* bytes of a value's data in its remark */
 };
 
 struct regf *regf_of(struct layer *l)
@@ -195,239 +193,6 @@ static void hive_close(struct layer *l)
 	free(h);
 }
 
-/* One entry at a time: a key, or a value of a key. */
-struct walk {
-	struct layer *l;
-	const struct regf *h;
-	const struct fs_query *q;
-	int (*fn)(void *arg, const struct fs_entry *e);
-	void *arg;
-	uint8_t *seen;	     /* a bit for every 8 bytes: keys that were met */
-	char path[PATH_CAP]; /* of the key in hand; its length */
-	size_t len;
-	uint32_t key; /* whose entries are listed */
-	unsigned depth;
-	uint64_t left;	   /* entries of lists still to be followed: each cell is listed once */
-	enum fs_sure sure; /* of the path in hand */
-	bool deleted;
-};
-
-static struct fs_time filetime(le64_t v)
-{
-	uint64_t t = le64(v); /* 100 ns since 1601 */
-
-	return (struct fs_time){(int64_t)(t / 10000000) - INT64_C(11644473600),
-				(uint32_t)(t % 10000000) * 100, t != 0};
-}
-
-static struct fs_entry key_entry(const struct regf *h, uint32_t off)
-{
-	const struct regf_nk *nk = regf_nk(h, off);
-	struct fs_entry e = {.id = off, .ref = off, .kind = FS_DIR, .links = 1};
-
-	e.parent = le32(nk->parent);
-	e.modified = filetime(nk->written);
-	e.stored = regf_cell(h, off, NULL).len;
-	if (le16(nk->flags) & 0x10)
-		e.remark = "registry link";
-	return e;
-}
-
-static int emit_value(void *arg, uint32_t off)
-{
-	struct walk *w = arg;
-	const struct regf_vk *vk = regf_vk(w->h, off);
-	struct fs_entry e = {.id = off, .parent = w->key, .ref = off, .links = 1};
-	char name[REGF_NAME_MAX], data[SHOWN], remark[SHOWN + 64];
-	size_t was = w->len, n;
-	struct regf_data d;
-	int r;
-
-	if (!vk || !w->left)
-		return 0;
-	w->left--;
-	n = regf_value_name(w->h, off, name);
-	if (!n)
-		n = (size_t)snprintf(name, sizeof(name), "(default)");
-	if (w->len + n + 2 > sizeof(w->path))
-		return 0;
-	r = regf_data(w->h, off, &d);
-	if (r)
-		return r;
-	snprintf(remark, sizeof(remark), "%s: %s", regf_type_name(d.type),
-		 regf_data_text(&d, data, sizeof(data)));
-	w->path[w->len] = ':';
-	memcpy(w->path + w->len + 1, name, n + 1);
-	e.path = w->path;
-	e.stream = w->path + was + 1;
-	e.size = d.len;
-	e.stored = d.at_len;
-	e.remark = remark;
-	e.deleted = w->deleted;
-	e.path_sure = w->sure;
-	e.data_sure = d.bad.n ? FS_GONE : w->deleted ? FS_GUESSED : FS_SURE;
-	r = w->fn(w->arg, &e);
-	w->path[was] = '\0';
-	regf_data_free(&d);
-	return r;
-}
-
-static int list(struct walk *w, uint32_t key);
-
-/* Nobody lists a key twice, whatever lists say. */
-static bool first_time(struct walk *w, uint32_t off)
-{
-	uint8_t *b = &w->seen[off / 64];
-	bool first = !(*b >> (off / 8 % 8) & 1);
-
-	*b |= (uint8_t)(1 << (off / 8 % 8));
-	return first;
-}
-
-static int emit_key(void *arg, uint32_t off)
-{
-	struct walk *w = arg;
-	size_t was = w->len, n;
-	char name[REGF_NAME_MAX];
-	struct fs_entry e;
-	int r;
-
-	if (!w->left || !regf_nk(w->h, off))
-		return 0;
-	w->left--;
-	if (!first_time(w, off))
-		return 0;
-	if (session_stopped(w->l->s))
-		return -EINTR;
-	n = regf_key_name(w->h, off, name);
-	if (w->len + n + 2 > sizeof(w->path))
-		return 0;
-	w->path[w->len] = '/';
-	memcpy(w->path + w->len + 1, name, n + 1);
-	w->len += n + 1;
-	e = key_entry(w->h, off);
-	e.path = w->path;
-	e.path_sure = w->sure;
-	e.deleted = w->deleted;
-	r = w->fn(w->arg, &e);
-	if (!r && w->q->recursive && w->depth < REGF_DEPTH_MAX)
-		r = list(w, off);
-	w->len = was;
-	w->path[was] = '\0';
-	return r;
-}
-
-static int list(struct walk *w, uint32_t key)
-{
-	uint32_t was = w->key;
-	int r;
-
-	w->key = key;
-	w->depth++;
-	r = regf_each_value(w->h, key, emit_value, w);
-	if (!r)
-		r = regf_each_subkey(w->h, key, emit_key, w);
-	w->depth--;
-	w->key = was;
-	return r;
-}
-
-/* The path of @off by links to parents, at the end of @at; "/$orphans/ID" where they end. */
-static size_t path_up(const struct walk *w, uint32_t off, char *at, size_t cap, bool *whole)
-{
-	const struct regf_nk *nk = regf_nk(w->h, off);
-	size_t n = cap - 1;
-
-	at[n] = '\0';
-	for (unsigned depth = 0; nk && off != w->h->root && depth < REGF_DEPTH_MAX; depth++) {
-		char name[REGF_NAME_MAX];
-		size_t len = regf_key_name(w->h, off, name);
-
-		if (len + 1 > n)
-			break;
-		n -= len;
-		memcpy(at + n, name, len);
-		at[--n] = '/';
-		off = le32(nk->parent);
-		nk = regf_nk(w->h, off);
-	}
-	*whole = nk && off == w->h->root;
-	return n;
-}
-
-/* Keys that no list names: deleted ones in free cells, and those whose list was lost. */
-static int sweep(struct walk *w)
-{
-	static const char orphans[] = "/$orphans";
-	char *up = malloc(PATH_CAP);
-	int r = up ? 0 : -ENOMEM;
-
-	for (uint32_t off = 0; off < w->h->len && !r; off += 8) {
-		const struct regf_nk *nk = regf_nk(w->h, off);
-		const char *slash;
-		bool whole, unused;
-		size_t n;
-
-		if (!nk || w->seen[off / 64] >> (off / 8 % 8) & 1 || off == w->h->root)
-			continue;
-		regf_cell(w->h, off, &unused);
-		if (!span_at(regf_cell(w->h, off, NULL), sizeof(*nk), le16(nk->name_len)) ||
-		    !le16(nk->name_len) || (unused && !w->q->deleted))
-			continue;
-		n = path_up(w, off, up, PATH_CAP - sizeof(orphans), &whole);
-		slash = strrchr(up + n, '/');
-		w->len = 0;
-		if (!whole)
-			w->len = (size_t)snprintf(w->path, sizeof(w->path), "%s/%" PRIu32, orphans,
-						  off);
-		if (slash && whole) {
-			memcpy(w->path, up + n, (size_t)(slash - (up + n)));
-			w->len = (size_t)(slash - (up + n));
-		}
-		w->path[w->len] = '\0';
-		w->deleted = unused;
-		w->sure = whole && !unused ? FS_REBUILT : FS_GUESSED;
-		r = emit_key(w, off);
-	}
-	free(up);
-	return r;
-}
-
-static int hive_walk(struct layer *l, const struct fs_query *q,
-		     int (*fn)(void *arg, const struct fs_entry *e), void *arg)
-{
-	struct regf *h = l->priv;
-	struct walk *w = calloc(1, sizeof(*w));
-	uint32_t from = h->root;
-	int r = -ENOMEM;
-
-	if (!w)
-		return r;
-	*w = (struct walk){.l = l, .h = h, .q = q, .fn = fn, .arg = arg};
-	w->left = h->len / 4;
-	w->seen = calloc(1, h->len / 64 + 1);
-	if (!w->seen)
-		goto out;
-	r = q->dir ? regf_find(h, h->root, q->dir, &from) : 0;
-	if (r)
-		goto out;
-	if (q->dir && from != h->root) {
-		w->len = (size_t)snprintf(w->path, sizeof(w->path), "/%s",
-					  q->dir + strspn(q->dir, "/\\"));
-		w->len = w->len < sizeof(w->path) ? w->len : 0;
-	}
-	if (regf_nk(h, from)) {
-		first_time(w, from);
-		r = list(w, from);
-	}
-	if (!r && q->recursive && from == h->root)
-		r = sweep(w);
-out:
-	free(w->seen);
-	free(w);
-	return r;
-}
-
 struct lookup {
 	struct fs_entry *copy;
 	uint32_t id;
@@ -461,7 +226,7 @@ static int lookup_value(struct layer *l, const char *path, struct fs_entry **e)
 		if (!r)
 			r = regf_value(h, key, name, &k.id);
 		if (!r)
-			r = hive_walk(l, &(struct fs_query){.dir = dir}, keep_value, &k);
+			r = regf_walk(l, &(struct fs_query){.dir = dir}, keep_value, &k);
 		free(dir);
 		if (r < 0 && r != -ENOENT)
 			return r;
@@ -480,7 +245,7 @@ static int hive_lookup(struct layer *l, const char *path, struct fs_entry **e)
 
 	if (regf_find(h, h->root, path, &off))
 		return lookup_value(l, path, e);
-	key = key_entry(h, off);
+	key = regf_key_entry(h, off);
 	key.path = path;
 	*e = fs_entry_copy(&key);
 	return *e ? 0 : -ENOMEM;
@@ -505,7 +270,7 @@ static int open_key(struct layer *l, const struct fs_entry *e, struct layer **fi
 
 	if (!f)
 		return -ENOMEM;
-	r = hive_walk(l, &(struct fs_query){.dir = e->path}, print_value, f);
+	r = regf_walk(l, &(struct fs_query){.dir = e->path}, print_value, f);
 	if (fclose(f))
 		r = -ENOMEM;
 	m.buf = (uint8_t *)text;
@@ -586,7 +351,7 @@ static int hive_unused(struct layer *l,
 static void hive_info(struct layer *l, struct json *to)
 {
 	const struct regf *h = l->priv;
-	struct fs_time t = filetime(h->base.written);
+	struct fs_time t = regf_time(h->base.written);
 	char name[128], time[TIME_TEXT];
 
 	if (!h->base_ok)
@@ -602,7 +367,7 @@ static void hive_info(struct layer *l, struct json *to)
 }
 
 static const struct fs_ops hive_fs = {
-	.walk = hive_walk,
+	.walk = regf_walk,
 	.lookup = hive_lookup,
 	.open_file = hive_open_file,
 	.owners = hive_owners,

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "formats/drivers.h"
+#include "formats/log/cabinet.h"
 #include "formats/log/formats.h"
 #include "formats/log/simple.h"
 #include "vdiskck/core/inflate.h"
@@ -62,10 +63,16 @@ const char *const textlog_where[] = {
 	VAR_LOG("xe-*.log*"),
 	VAR_LOG("waagent.log*"),
 	VAR_LOG("mcelog*"),
+	VAR_LOG("kdump.log*"),
+	VAR_LOG("xen-guest-agent*.log*"),
+	VAR_LOG("installer/syslog*"),
+	VAR_LOG("anaconda/*.log*"),
 	"/var/crash/**dmesg*",
 	"/var/lib/systemd/pstore/**",
 	"/crash/**dmesg*",
+	"/run/cloud-init/*.log",
 	"/windows/logs/cbs/*.log",
+	"/windows/logs/cbs/*.cab",
 	"/windows/logs/dism/*.log",
 	"/windows/logs/mosetup/*.log",
 	"/windows/inf/setupapi*.log",
@@ -81,22 +88,26 @@ const char *const textlog_where[] = {
 	"/program files/citrix/xentools/**.log",
 	"/program files/xenserver/**.log",
 	"/windows/system32/xen*.log",
+	"/program files/cloudbase solutions/cloudbase-init/log/*.log",
 	NULL,
 };
 
-static bool packed_by(const uint8_t *p, size_t len, enum unpack_method *m)
+enum packing { PACKED_GZIP, PACKED_XZ, PACKED_ZSTD, PACKED_CABINET };
+
+static bool packed_by(const uint8_t *p, size_t len, enum packing *m)
 {
 	static const struct {
-		enum unpack_method method;
+		enum packing method;
 		const char *magic;
 		size_t len;
 	} known[] = {
-		{UNPACK_GZIP, "\x1f\x8b\x08", 3},
-		{UNPACK_XZ,
+		{PACKED_GZIP, "\x1f\x8b\x08", 3},
+		{PACKED_XZ,
 		 "\xfd"
 		 "7zXZ\0",
 		 6},
-		{UNPACK_ZSTD, "\x28\xb5\x2f\xfd", 4},
+		{PACKED_ZSTD, "\x28\xb5\x2f\xfd", 4},
+		{PACKED_CABINET, "MSCF\0\0\0\0", 8},
 	};
 
 	for (size_t i = 0; i < sizeof(known) / sizeof(*known); i++)
@@ -105,6 +116,16 @@ static bool packed_by(const uint8_t *p, size_t len, enum unpack_method *m)
 			return true;
 		}
 	return false;
+}
+
+static int unpack_by(enum packing m, const uint8_t *in, size_t in_len, size_t max, uint8_t **out,
+		     size_t *len)
+{
+	static const enum unpack_method by[] = {
+		[PACKED_GZIP] = UNPACK_GZIP, [PACKED_XZ] = UNPACK_XZ, [PACKED_ZSTD] = UNPACK_ZSTD};
+
+	return m == PACKED_CABINET ? cabinet_unpack(in, in_len, max, out, len)
+				   : unpack_all(by[m], in, in_len, max, out, len);
 }
 
 static bool printable(const char *p, size_t len)
@@ -140,7 +161,7 @@ static int look(const uint8_t *p, size_t len, struct sample *s)
 	return r;
 }
 
-static int look_packed(struct layer *below, enum unpack_method m, struct sample *s)
+static int look_packed(struct layer *below, enum packing m, struct sample *s)
 {
 	struct ranges bad = {0};
 	uint8_t *in, *out = NULL;
@@ -148,9 +169,9 @@ static int look_packed(struct layer *below, enum unpack_method m, struct sample 
 	int r = log_load(below, PACKED, &in, &in_len, &bad);
 
 	if (!r) {
-		r = unpack_all(m, in, in_len, HEAD, &out, &len);
-		r = r == -EBADMSG ? 0 : r;
-		if (!r)
+		r = unpack_by(m, in, in_len, HEAD, &out, &len);
+		r = r == -EBADMSG || r == -EOPNOTSUPP ? 0 : r;
+		if (!r && out)
 			r = look(out, len, s);
 		free(out);
 		free(in);
@@ -180,7 +201,7 @@ int textlog_probe(struct layer *below)
 {
 	bool named = log_named(below, textlog_where);
 	struct sample s = {0};
-	enum unpack_method m;
+	enum packing m;
 	uint8_t head[HEAD];
 	size_t n = below->size < HEAD ? (size_t)below->size : HEAD;
 
@@ -204,7 +225,7 @@ int textlog_probe(struct layer *below)
 	return s.timed ? 80 : s.binary ? 0 : 65;
 }
 
-static int unpack(struct layer *l, enum unpack_method m)
+static int unpack(struct layer *l, enum packing m)
 {
 	struct textlog *t = l->priv;
 	struct ranges bad = {0};
@@ -214,7 +235,7 @@ static int unpack(struct layer *l, enum unpack_method m)
 
 	if (r)
 		goto out;
-	r = unpack_all(m, in, in_len, TEXT_MAX, &t->text, &len);
+	r = unpack_by(m, in, in_len, TEXT_MAX, &t->text, &len);
 	free(in);
 	l->size = len;
 	/* Cut by us: what was asked for is there. */
@@ -233,7 +254,7 @@ out:
 
 int textlog_open(struct layer *l)
 {
-	enum unpack_method m;
+	enum packing m;
 	uint8_t head[16];
 	size_t n = l->below->size < sizeof(head) ? (size_t)l->below->size : sizeof(head);
 	int r;

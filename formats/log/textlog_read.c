@@ -38,7 +38,7 @@ struct records {
 /* "/var/log/syslog.2.gz" is the log "syslog". */
 static void name_channel(struct records *rec, const struct layer *below)
 {
-	static const char *const tail[] = {".gz", ".xz", ".zst", ".old", ".log"};
+	static const char *const tail[] = {".gz", ".xz", ".zst", ".cab", ".old", ".log"};
 	const char *path = log_file_path(below), *base = path ? strrchr(path, '/') + 1 : "text";
 	size_t n = strlen(base);
 
@@ -51,6 +51,11 @@ static void name_channel(struct records *rec, const struct layer *below)
 			k--;
 		if (k > 1 && k < n && (base[k - 1] == '.' || base[k - 1] == '-'))
 			n = k - 1;
+	}
+	/* CBS.log, as Windows puts it away. */
+	if (!strncasecmp(base, "CbsPersist_", 11)) {
+		base = "CBS";
+		n = 3;
 	}
 	if (n >= CHANNEL_MAX)
 		n = CHANNEL_MAX - 1;

@@ -103,3 +103,34 @@ events() { # IMAGE JQ
 	[ -n "$(find crashed/raw -iname report.wer)" ]
 	[ -z "$(find crashed/raw -iname memory.dmp)" ]
 }
+
+@test "logs: what Windows packed of its CBS.log, in cabinets, whole and cut" {
+	command -v gcab >/dev/null || skip "no gcab"
+	cd "$BATS_TEST_TMPDIR"
+	for i in $(seq 1500); do
+		printf '2018-05-14 11:52:08, Info                  CBS    Package_for_KB%d state %d\r\n' $i $((i * 7919 % 1000))
+	done >CbsPersist_20180514120000.log
+	[ "$(stat -c %s CbsPersist_20180514120000.log)" -gt 98304 ]
+	gcab -cz CbsPersist_20180514120000.cab CbsPersist_20180514120000.log
+	gcab -c stored.cab CbsPersist_20180514120000.log
+	mkfs.vfat -C cab.img 2880 >/dev/null
+	mmd -i cab.img ::Windows ::Windows/Logs ::Windows/Logs/CBS
+	mcopy -i cab.img CbsPersist_20180514120000.cab ::Windows/Logs/CBS/
+	run -0 events cab.img '[.channel,.provider,.message,.state]'
+	[ "${#lines[@]}" -eq 1500 ]
+	[ "${lines[1499]}" = '["CBS","CBS","Package_for_KB1500 state 500","intact"]' ]
+	mdel -i cab.img ::Windows/Logs/CBS/CbsPersist_20180514120000.cab
+	mcopy -i cab.img stored.cab ::Windows/Logs/CBS/CbsPersist_1.cab
+	run -0 events cab.img .message
+	[ "${#lines[@]}" -ge 1500 ]
+	# A block whose sum does not fit ends it: what is before stays, doubtful.
+	mkfs.vfat -C cut.img 2880 >/dev/null
+	mmd -i cut.img ::Windows ::Windows/Logs ::Windows/Logs/CBS
+	size=$(stat -c %s CbsPersist_20180514120000.cab)
+	printf x | dd of=CbsPersist_20180514120000.cab bs=1 seek=$((size - 100)) conv=notrunc status=none
+	mcopy -i cut.img CbsPersist_20180514120000.cab ::Windows/Logs/CBS/
+	run -2 "$VDISKCK" logs cut.img -o out --quick
+	[[ $output == *textlog-archive* ]]
+	n=$(wc -l <out/events.jsonl)
+	[ "$n" -gt 800 ] && [ "$n" -lt 1500 ]
+}

@@ -188,6 +188,53 @@ static void keys_survive_the_list_that_named_them(void **state)
 	image_free(img);
 }
 
+/*
+ * Keys that no list names, each the parent of the one before it: as deep as Windows allows, they have
+ * paths. The first one's parent is the root; or, in a circle, the last one is.
+ */
+static void chains_of_unlisted_keys_end_where_windows_does(void **state)
+{
+	enum { KEYS = 20000, CELL = 88, FIRST = 4096 };
+
+	(void)state;
+	for (int circle = 0; circle < 2; circle++) {
+		struct image *img = small(false);
+		uint32_t len = ((FIRST + KEYS * CELL) / 4096 + 1) * 4096;
+		struct regf_base *base;
+		struct listing t;
+		uint64_t rooted;
+
+		image_resize(img, REGF_BASE + len);
+		base = (void *)img->buf;
+		base->bins = to_le32(len);
+		base->sum = to_le32(regf_sum(base));
+		memset(img->buf + REGF_BASE + FIRST, 0, len - FIRST);
+		for (uint32_t i = 0; i < KEYS; i++) {
+			uint64_t at = REGF_BASE + FIRST + i * CELL;
+			uint32_t parent = FIRST + (i + 1) % KEYS * CELL;
+			struct regf_nk nk = {.magic = "nk", .flags = to_le16(REGF_NK_LATIN1)};
+
+			if (i == KEYS - 1 && !circle)
+				parent = le32(base->root);
+			nk.parent = to_le32(parent);
+			nk.list = nk.value_list = to_le32(REGF_NONE);
+			nk.name_len = to_le16(1);
+			image_le32(img, at, (uint32_t)-CELL);
+			image_poke(img, at + 4, &nk, sizeof(nk));
+			image_poke(img, at + 4 + sizeof(nk), "k", 1);
+		}
+		image_open(img, &regf_ops);
+		t = list(img->top, false);
+		rooted = t.keys - t.orphans;
+		assert_true(t.keys >= KEYS);
+		if (circle)
+			assert_true(rooted < 10);
+		else
+			assert_in_range(rooted, REGF_DEPTH_MAX, REGF_DEPTH_MAX + 10);
+		image_free(img);
+	}
+}
+
 static void lists_that_lead_in_circles_end(void **state)
 {
 	struct image *img = small(false);
@@ -440,6 +487,7 @@ int main(void)
 		cmocka_unit_test(each_damaged_field_is_named),
 		cmocka_unit_test(a_value_without_its_data_is_lost_not_zero),
 		cmocka_unit_test(keys_survive_the_list_that_named_them),
+		cmocka_unit_test(chains_of_unlisted_keys_end_where_windows_does),
 		cmocka_unit_test(lists_that_lead_in_circles_end),
 		cmocka_unit_test(lists_that_name_one_list_often_are_bounded),
 		cmocka_unit_test(a_cut_hive_says_what_is_lost),

@@ -201,6 +201,25 @@ int inflate_exactly(enum inflate_method method, const void *in, size_t in_len, v
 	return by_zlib(c, method, in, in_len, out, out_len);
 }
 
+int inflate_block(const void *in, size_t in_len, const void *dict, size_t dict_len, void *out,
+		  size_t out_len)
+{
+	z_stream z = {.next_in = (uint8_t *)(uintptr_t)in, .next_out = out};
+	int r;
+
+	if (in_len > INT_MAX || out_len > INT_MAX || dict_len > INT_MAX)
+		return -EBADMSG;
+	z.avail_in = (uInt)in_len;
+	z.avail_out = (uInt)out_len;
+	if (inflateInit2(&z, -MAX_WBITS) != Z_OK)
+		return -ENOMEM;
+	if (dict_len)
+		inflateSetDictionary(&z, dict, (uInt)dict_len);
+	r = inflate(&z, Z_FINISH);
+	inflateEnd(&z);
+	return r == Z_STREAM_END && !z.avail_out ? 0 : r == Z_MEM_ERROR ? -ENOMEM : -EBADMSG;
+}
+
 /* A stream decoder of any of the libraries: how much it took and gave in one call. */
 struct unpacker {
 	enum unpack_method method;

@@ -21,6 +21,10 @@ enum inflate_method {
 int inflate_exactly(enum inflate_method method, const void *in, size_t in_len, void *out,
 		    size_t out_len);
 
+/* inflate_block() - INFLATE_RAW of data that also refers to the @dict_len bytes at @dict before it */
+int inflate_block(const void *in, size_t in_len, const void *dict, size_t dict_len, void *out,
+		  size_t out_len);
+
 enum unpack_method {
 	UNPACK_XZ,
 	UNPACK_LZ4_SIZED, /* a block behind its unpacked length in 64 bits: journald */
