@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # Install the Debian packages that the build and the tests need, and those of the groups named:
-# tests/deps.sh [lint] [bench]. Silent when none is missing.
+# tests/deps.sh [lint] [bench] [browser]. Silent when none is missing.
 set -eu
 
 build="gcc make pkg-config libgcrypt20-dev zlib1g-dev libzstd-dev liblzma-dev liblz4-dev
@@ -16,6 +16,9 @@ sleuthkit slurm-wlm munge parallel nbdkit libnbd-bin icoutils gcab"
 lint="clang-format cppcheck shellcheck"
 # shellcheck disable=SC2034
 bench="time"
+# report.html is looked at by tests/cli/report.bats; without it, that is skipped.
+# shellcheck disable=SC2034
+browser="chromium fonts-dejavu-core"
 
 wanted="$build $tests"
 for group in "$@"; do

@@ -13,9 +13,23 @@
 #include "vdiskck/boot.h"
 #include "vdiskck/collect.h"
 #include "vdiskck/core/json.h"
+#include "vdiskck/damage_map.h"
 #include "vdiskck/diskmap.h"
 #include "vdiskck/systems.h"
 #include "vdiskck/timeline.h"
+
+enum { RECOVERED_KEPT = 300 };
+
+/* What was written below the case's logs/ and files/. */
+struct recovered {
+	struct recovered_file {
+		char *path;
+		uint64_t size;
+		char sha256[65];
+	} v[RECOVERED_KEPT];
+	size_t n;
+	uint64_t files, bytes; /* all of them */
+};
 
 struct report {
 	const char *image;    /* as the user named it */
@@ -27,13 +41,17 @@ struct report {
 	const struct collect *findings; /* sorted */
 	struct json *run;		/* object: facts of the run, in the order shown */
 	const struct diskmap *map;
-	const char *disk;	       /* the layer that @map shows */
-	const struct impact *hit;      /* what the lost bytes of the disk cost the layers on it */
-	const struct files_hit *files; /* sorted; NULL: none */
-	const struct boot *boot;       /* NULL or empty: not looked at */
-	const struct systems *systems; /* NULL: none */
-	const struct timeline *logs;   /* likewise */
-	uint64_t checked;	       /* bytes whose structure, checksum or tag was verified */
+	const char *disk;		 /* the layer that @map shows */
+	const struct impact *hit;	 /* what the lost bytes of the disk cost the layers on it */
+	const struct files_hit *files;	 /* sorted; NULL: none */
+	const struct boot *boot;	 /* NULL or empty: not looked at */
+	const struct systems *systems;	 /* NULL: none */
+	const struct timeline *logs;	 /* likewise */
+	const struct damage_map *damage; /* each bad range of the disk; NULL: none */
+	const struct recovered *saved;	 /* likewise */
+	unsigned parts;			 /* enum triage_part; 0: not known */
+	bool keys;			 /* keys were given */
+	uint64_t checked;		 /* bytes whose structure, checksum or tag was verified */
 };
 
 /*

@@ -9,22 +9,12 @@
 #include "vdiskck/causes.h"
 #include "vdiskck/core/json.h"
 #include "vdiskck/diskmap.h"
+#include "vdiskck/report_html.h"
 #include "vdiskck/run.h"
 #include "vdiskck/systems.h"
 #include "vdiskck/timeline.h"
 
-enum { HEADLINE = 4096, RECOVERED_KEPT = 300 };
-
-/* What was written below the case's logs/ and files/. */
-struct recovered {
-	struct recovered_file {
-		char *path;
-		uint64_t size;
-		char sha256[65];
-	} v[RECOVERED_KEPT];
-	size_t n;
-	uint64_t files, bytes; /* all of them */
-};
+enum { HEADLINE = 4096 };
 
 struct triage {
 	struct run r; /* first: the session's callbacks get it as their argument */

@@ -12,7 +12,6 @@
 #include "vdiskck/core/text.h"
 #include "vdiskck/out_json.h"
 #include "vdiskck/out_text.h"
-#include "vdiskck/report_html.h"
 #include "vdiskck/triage.h"
 #include "vdiskck/triage_parts.h"
 #include "vdiskck/version.h"
@@ -34,6 +33,7 @@ static int write_html(struct triage *t)
 {
 	struct run *r = &t->r;
 	struct case_file *f = case_file(t->c, "report.html");
+	struct damage_map damage = {0};
 	struct report page = {
 		.image = r->a->image,
 		.headline = t->headline,
@@ -49,12 +49,22 @@ static int write_html(struct triage *t)
 		.boot = &t->boot,
 		.systems = &t->systems,
 		.logs = &t->logs,
+		.damage = &damage,
+		.saved = &t->saved,
+		.parts = t->parts,
+		.keys = r->a->keys || getenv("VDISKCK_KEYS"),
 		.checked = r->s.checked,
 	};
+	int err = 0;
 
 	if (!f)
 		return -EIO;
+	if (r->source && !session_stopped(&r->s))
+		err = damage_map(&damage, disk_layer(r->source), &t->map.bad, &t->hit, &r->found);
+	if (err && err != -EINTR)
+		run_fail(r, err, "what is damaged where");
 	report_html(case_stream(f), &page);
+	damage_map_free(&damage);
 	return case_commit(f);
 }
 

@@ -136,6 +136,7 @@ contents() { # CASE
 	run_vdiskck triage node.vhd -o "$OUT/case" --files '/**/*.evtx' --files /report.txt --files '/*.none'
 	expect_status 0
 	cmp "$OUT/root/report.txt" "$OUT/case/files/report.txt"
+	grep -q "$(sha256sum <"$OUT/root/report.txt" | cut -d" " -f1)" "$OUT/case/report.html"
 	cmp "$OUT/root/Windows/System32/winevt/Logs/System.evtx" "$OUT/case/files/Windows/System32/winevt/Logs/System.evtx"
 	jq -se 'any(.path == "/report.txt" and .lost == 0)' "$OUT/case/files/manifest.jsonl"
 	grep -q -- '--files /\*.none: no such file' "$OUT/case/run.log"
