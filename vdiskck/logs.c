@@ -192,19 +192,35 @@ static void close_words(struct logs *g)
 	g->words = NULL;
 }
 
+/* Is the file at @path a log by its place? Not if only those are there which are few among others. */
+static bool expected(const char *path)
+{
+	for (size_t i = 0; log_formats[i]; i++)
+		for (const char *const *w = log_formats[i]->where; w && *w; w++)
+			if (!log_formats[i]->rare && glob_match(*w, path, GLOB_NOCASE))
+				return true;
+	return false;
+}
+
 static int read_file(struct logs *g, struct layer *fs, const struct fs_entry *e)
 {
 	struct log_place *p = add_place(g, fs->path, e->path);
 	struct layer *f = NULL;
 	int r = p ? fs->ops->fs->open_file(fs, e, &f) : -ENOMEM;
 
+	if (!r)
+		r = stack_discover(f);
+	if (!r && !log_on(f) && !expected(e->path)) {
+		free(p->name);
+		g->n_places--;
+		layer_free(f);
+		return 0;
+	}
 	if (!r && !g->tree && g->make_tree) {
 		g->tree = g->make_tree(g->arg);
 		g->dirs.t = g->tree;
 		r = g->tree ? 0 : -EIO;
 	}
-	if (!r)
-		r = stack_discover(f);
 	if (!r && g->tree && !(log_on(f) && log_format(log_on(f))->large))
 		r = logs_copy(g, f, fs->path, e->path, &p->lost);
 	if (!r && log_on(f)) {

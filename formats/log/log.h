@@ -93,6 +93,7 @@ struct log_driver {
 	/* Where it is found on a volume: patterns for paths, lower case, NULL-terminated. */
 	const char *const *where;
 	bool large; /* a file of it is too large to be copied beside its events */
+	bool rare;  /* most files at those places are something else, and nobody misses them */
 	/* Every record of the log in @l. 0: to the end, whatever was lost; else -errno. */
 	int (*records)(struct layer *l, const struct log_sink *sink);
 	/*

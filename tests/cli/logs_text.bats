@@ -134,3 +134,47 @@ events() { # IMAGE JQ
 	n=$(wc -l <out/events.jsonl)
 	[ "$n" -gt 800 ] && [ "$n" -lt 1500 ]
 }
+
+@test "logs: dumps of a Linux kernel say which one died, and when" {
+	cd "$BATS_TEST_TMPDIR"
+	mkdir -p t/var/crash/202305171234 t/var/crash/127.0.0.1-2023-05-17
+	python3 - <<-'END'
+		import struct
+		def names(*t): return b"".join(x.encode().ljust(65, b"\0") for x in t)
+		info = b"OSRELEASE=6.1.0-13-amd64\nBUILD-ID=0123abcd\nPAGESIZE=4096\nCRASHTIME=1684323296\n"
+		head = b"KDUMP   " + struct.pack("<i", 6) + names("Linux", "node17", "6.1.0-13-amd64", "#1 SMP", "x86_64", "(none)")
+		head = head.ljust(408, b"\0") + struct.pack("<qq", 1684323300, 0)
+		open("t/var/crash/202305171234/dump.202305171234", "wb").write(head.ljust(8192, b"\0") + info + bytes(5000))
+		elf = b"\x7fELF\2\1\1" + bytes(9) + struct.pack("<HH", 4, 62)
+		open("t/var/crash/127.0.0.1-2023-05-17/vmcore", "wb").write(elf.ljust(4096, b"\0") + info + bytes(5000))
+	END
+	mkfs.ext4 -q -b 1024 -d t k.img 8M
+	run -0 events k.img '[.source,.time,.computer,.message,.data.build_id]'
+	grep -F '["kdump","2023-05-17T11:34:56Z","node17","the kernel crashed: Linux 6.1.0-13-amd64","0123abcd"]' <<<"$output"
+	grep -F '["kdump","2023-05-17T11:34:56Z",null,"the kernel crashed: Linux 6.1.0-13-amd64","0123abcd"]' <<<"$output"
+	# It is large: not copied.
+	"$VDISKCK" logs k.img -o out --quick
+	[ -z "$(find out/raw -name vmcore)" ]
+}
+
+@test "logs: shutdowns that were planned; other tasks are passed over in silence" {
+	cd "$BATS_TEST_TMPDIR"
+	task() { # COMMAND ARGUMENTS
+		printf '<?xml version="1.0" encoding="UTF-16"?>\r\n<Task><RegistrationInfo><Author>FLEET\\admin</Author><URI>\\Nightly</URI>' &&
+			printf '</RegistrationInfo><Triggers><CalendarTrigger><StartBoundary>2023-05-17T03:00:00</StartBoundary>' &&
+			printf '</CalendarTrigger></Triggers><Actions><Exec><Command>%s</Command><Arguments>%s</Arguments></Exec></Actions></Task>' "$@"
+	}
+	mkfs.vfat -C w.img 2880 >/dev/null
+	mmd -i w.img ::Windows ::Windows/System32 ::Windows/System32/Tasks
+	{ printf '\xff\xfe'; task 'C:\Windows\System32\shutdown.exe' '/r /t 60' | iconv -t utf-16le; } | mcopy -i w.img - ::Windows/System32/Tasks/Nightly
+	{ printf '\xff\xfe'; task defrag.exe '-c' | iconv -t utf-16le; } | mcopy -i w.img - ::Windows/System32/Tasks/Defrag
+	run -0 "$VDISKCK" logs w.img --json --quick
+	jq -se '[.[] | select(.record == "log")] | length == 1' <<<"$output" >/dev/null
+	jq -se 'any(.source == "schedule" and .time == "2023-05-17T03:00:00Z" and .data.task == "\\Nightly" and
+		.message == "scheduled task: C:\\Windows\\System32\\shutdown.exe /r /t 60")' <<<"$output" >/dev/null
+	mkdir -p t/run/systemd/shutdown
+	printf 'USEC=1684323296000000\nWARN_WALL=1\nMODE=reboot\nWALL_MESSAGE=kernel update\n' >t/run/systemd/shutdown/scheduled
+	mkfs.ext4 -q -b 1024 -d t l.img 8M
+	run -0 events l.img '[.source,.time,.message,.data.wall]'
+	[ "$output" = '["schedule","2023-05-17T11:34:56Z","scheduled: reboot","kernel update"]' ]
+}
