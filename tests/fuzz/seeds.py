@@ -132,3 +132,48 @@ def md(level, layout, disks):
 save("md-raid1", md(1, 0, 2))
 save("md-raid5", md(5, 2, 3))
 save("md-raid10", md(10, 0x102, 2))
+
+# Logs of few kinds of records, and text: what each parser knows is in one of these.
+save("text-syslog", b"May 14 11:52:08 node16 kernel: [    0.000000] Linux version 5.10\n"
+     b"May 14 11:52:09 node16 sshd[42]: Failed password\n    continued\nDec 31 23:59:59 node16 a: b\n"
+     b"Jan  1 00:00:01 node16 a: c\n" + bytes(64) + b"2018-05-14T11:52:08.123456+02:00 node16 d: e\n")
+save("text-cbs", "2018-05-14 11:52:08, Error                 CBS    Failed [HRESULT = 0x800f0831]\r\n"
+     "2018-05-14 11:52:09, Info                  DISM   x\r\n>>>  [Setup]\r\n".encode("utf-16"))
+save("text-audit", b"type=AVC msg=audit(1526298728.123:42): denied\n[   12.345678] EXT4-fs error\n"
+     b"2018-05-14 11:52:08,123 - util.py[DEBUG]: x\nStart-Date: 2018-05-16  11:52:08\n" * 3)
+
+
+def cabinet(text):
+    pack = zlib.compressobj(9, zlib.DEFLATED, -15)
+    data = b"CK" + pack.compress(text) + pack.flush()
+    block = struct.pack("<IHH", 0, len(data), len(text)) + data
+    return struct.pack("<4sIIIIIBBHHHHH", b"MSCF", 0, 44 + len(block), 0, 44, 0, 3, 1, 1, 1, 0, 0, 0) + struct.pack(
+        "<IHH", 44, 1, 1) + block
+
+
+save("text-cab", cabinet(b"2018-05-14 11:52:08, Info                  CBS    Package\r\n" * 9))
+save("log-wtmp", (struct.pack("<hxxi32s4s32s256shhiii", 7, 42, b"tty1", b"1", b"root", b"host", 0, 0, 0, 1526298728, 0)
+                  .ljust(384, b"\0") + struct.pack("<hxxi32s4s32s256shhiii", 2, 0, b"~", b"~~", b"reboot", b"5.10", 0, 0,
+                                                   0, 1526298720, 0).ljust(384, b"\0")))
+save("log-dump64", (b"PAGEDU64" + struct.pack("<II", 15, 17763)).ljust(0x38, b"P") + struct.pack(
+    "<IIQQQQ", 0x24, 0, 1, 2, 3, 4) + bytes(8192))
+save("log-mdmp", struct.pack("<4sIIIIIQ", b"MDMP", 0xA793, 1, 32, 0, 1526298728, 0) + struct.pack("<III", 6, 168, 44) +
+     bytes(256))
+save("log-wer", "Version=1\r\nEventType=APPCRASH\r\nEventTime=131707651280000000\r\nAppName=a.exe\r\n".encode("utf-16"))
+save("log-prefetch", struct.pack("<I4sII60sI", 30, b"SCCA", 17, 1024, "A.EXE".encode("utf-16le"), 7).ljust(1024, b"\0"))
+save("log-usn", struct.pack("<IHHQQQQIIIIHH", 72, 2, 0, 5, 5, 0, 131707651280000000, 0x100, 0, 0, 32, 10, 60) +
+     "a.txt".encode("utf-16le") + bytes(2) + bytes(4024))
+save("log-kdump", (b"KDUMP   " + struct.pack("<i", 6) + b"Linux".ljust(65, b"\0") * 6).ljust(408, b"\0") + struct.pack(
+    "<qq", 1526298728, 0) + b"OSRELEASE=5.10\nCRASHTIME=1526298728\n")
+
+
+def resources():
+    import os
+    import sys
+    sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../fixtures/windows"))
+    import provider
+    return provider.program({11: provider.message_table({1: "one %1 %%2", 2: "two"}),
+                             "WEVT_TEMPLATE": provider.manifest(bytes(16), {1: 1})})
+
+
+save("pe-messages", resources())
