@@ -326,16 +326,34 @@ static void report_runs(struct layer *l, const struct ntfs_inode *ino, struct sp
 	fs_runs_free(&s.runs);
 }
 
+/* The record is lost: what the records know that continue it. -EBADMSG: there are none. */
+static int load_rest(struct layer *l, const struct fs_entry *e, struct ntfs_inode *ino)
+{
+	struct ntfs_tree *t;
+	int r = ntfs_tree_get(l, &t);
+
+	if (!r)
+		r = ntfs_rest_load(l, t, e->id, ino);
+	if (!r && !e->stream)
+		ino->index_size = e->size;
+	return r == -ENOENT ? -EBADMSG : r;
+}
+
 static int open_named(struct layer *l, const struct fs_entry *e, struct ntfs_inode *ino,
 		      struct layer **file)
 {
 	uint16_t units[256];
 	size_t n = e->stream ? ntfs_name_get(e->stream, strlen(e->stream), units, 256) : 0;
 	struct span name = {(const uint8_t *)units, n * 2, 0};
-	int r = n == SIZE_MAX ? -ENOENT : ntfs_inode_load(l, e->id, ino);
+	int r;
 
 	if (n == SIZE_MAX)
-		return r;
+		return -ENOENT;
+	r = ntfs_inode_load(l, e->id, ino);
+	if (r == -EBADMSG) {
+		ntfs_inode_free(ino);
+		r = load_rest(l, e, ino);
+	}
 	if (!r)
 		r = ntfs_stream_open(l, ino, NTFS_DATA, name, e->path, file);
 	if (!r)

@@ -305,6 +305,7 @@ struct ntfs_inode {
 	size_t n_attrs, cap_attrs;
 	bool listed;	     /* it has an attribute list */
 	bool incomplete;     /* the list, or a record that it names, is lost */
+	uint64_t index_size; /* of $DATA as an index has it, for where its first piece is lost */
 	uint8_t *buf, *more; /* records that were read for it */
 	struct ntfs_inode_attr few[NTFS_FEW_ATTRS];
 };
@@ -351,6 +352,8 @@ static inline struct span ntfs_file_name_text(const struct ntfs_file_name *f)
 int ntfs_inode_load(struct layer *l, uint64_t number, struct ntfs_inode *ino);
 /* ntfs_inode_from() - the same from a base record that is at hand, and stays while it is used */
 int ntfs_inode_from(struct layer *l, const struct ntfs_record *base, struct ntfs_inode *ino);
+/* ntfs_inode_add() - the attributes of one more record, which stays while the inode is used */
+int ntfs_inode_add(const struct ntfs *n, struct ntfs_inode *ino, const struct ntfs_record *r);
 void ntfs_inode_free(struct ntfs_inode *ino);
 /* ntfs_inode_attr() - the first attribute of a type and name (UTF-16; empty: unnamed), or NULL */
 const struct ntfs_attr *ntfs_inode_attr(const struct ntfs_inode *ino, uint32_t type,
@@ -470,6 +473,10 @@ struct ntfs_ghost {
 	uint32_t number, key, key_len;
 	uint16_t sequence;
 };
+/* A record that continues the file of a base record that is lost. */
+struct ntfs_rest {
+	uint32_t base, record;
+};
 struct ntfs_dir;
 struct ntfs_tree {
 	struct ntfs_dir *dirs; /* by number */
@@ -478,8 +485,10 @@ struct ntfs_tree {
 	size_t names_len, names_cap;
 	uint32_t *lost; /* numbers of records that are in use, and none */
 	size_t n_lost, cap_lost;
-	struct ntfs_ghost *ghosts;
+	struct ntfs_ghost *ghosts; /* by number */
 	size_t n_ghosts, cap_ghosts;
+	struct ntfs_rest *rests; /* by base */
+	size_t n_rests, cap_rests;
 	uint8_t *blob;
 	size_t blob_len, blob_cap;
 };
@@ -499,6 +508,15 @@ struct ntfs_place {
 struct ntfs_place ntfs_tree_path(const struct ntfs_tree *t, uint64_t ref, bool deleted, char *out);
 /* ntfs_tree_below() - does folder @number lie in folder @top, or is it that folder? */
 bool ntfs_tree_below(const struct ntfs_tree *t, uint64_t number, uint64_t top);
+
+/* ntfs_rest.c */
+/* ntfs_rest_add() - note a record that has a base */
+int ntfs_rest_add(struct ntfs_tree *t, uint64_t base, uint64_t record);
+/* ntfs_rest_keep() - keep those whose base is in @lost (a bit for each of @records), or nowhere */
+void ntfs_rest_keep(struct ntfs_tree *t, const uint8_t *lost, uint64_t records);
+/* ntfs_rest_load() - what is left of the file of a lost record; -ENOENT: nothing */
+int ntfs_rest_load(struct layer *l, const struct ntfs_tree *t, uint64_t number,
+		   struct ntfs_inode *ino);
 
 /* ntfs_entry.c */
 /* What walk() and lookup() need to make entries. */
@@ -521,8 +539,12 @@ int ntfs_entries_init(struct ntfs_entries *x, struct layer *l, const struct ntfs
 void ntfs_entries_free(struct ntfs_entries *x);
 /* ntfs_entries_of() - an entry for each name and stream of a file that is @wanted */
 int ntfs_entries_of(struct ntfs_entries *x, const struct ntfs_inode *ino);
-/* ntfs_entries_ghost() - of a file whose record is lost, from its key in an index */
-int ntfs_entries_ghost(struct ntfs_entries *x, uint64_t ref, const struct ntfs_file_name *key);
+/*
+ * ntfs_entries_ghost() - of a file whose record is lost, from its key in an index
+ * @rest: what records that continue it know; or NULL
+ */
+int ntfs_entries_ghost(struct ntfs_entries *x, uint64_t ref, const struct ntfs_file_name *key,
+		       const struct ntfs_inode *rest);
 
 /* ntfs_walk.c */
 int ntfs_walk(struct layer *l, const struct fs_query *q,

@@ -130,7 +130,7 @@ static int add_attr(struct ntfs_inode *ino, const struct ntfs_attr *a, uint64_t 
 	return 0;
 }
 
-static int add_record(const struct ntfs *n, struct ntfs_inode *ino, const struct ntfs_record *r)
+int ntfs_inode_add(const struct ntfs *n, struct ntfs_inode *ino, const struct ntfs_record *r)
 {
 	struct ntfs_attr a;
 	uint32_t pos = 0;
@@ -202,7 +202,7 @@ static int add_listed(struct layer *l, struct ntfs_inode *ino, struct span list)
 		r = ntfs_record_read(l, ntfs_ref_number(refs[i]), ino->more + i * n->g.record,
 				     &more);
 		if (!r && belongs(ino, &more, refs[i]))
-			r = add_record(n, ino, &more);
+			r = ntfs_inode_add(n, ino, &more);
 		else
 			ino->incomplete = true;
 		if (r == -EBADMSG)
@@ -258,8 +258,9 @@ int ntfs_inode_from(struct layer *l, const struct ntfs_record *base, struct ntfs
 	ino->cap_attrs = NTFS_FEW_ATTRS;
 	ino->n_attrs = 0;
 	ino->listed = ino->incomplete = false;
+	ino->index_size = 0;
 	ino->buf = ino->more = NULL;
-	r = add_record(n, ino, base);
+	r = ntfs_inode_add(n, ino, base);
 	list = r ? NULL : ntfs_inode_attr(ino, NTFS_ATTRIBUTE_LIST, (struct span){0});
 	if (!list)
 		return r;
@@ -444,8 +445,11 @@ int ntfs_stream_get(struct layer *l, const struct ntfs_inode *ino, uint32_t type
 		if (s->size > INT64_MAX)
 			s->size = s->initialized = vcn * n->g.cluster;
 		/* The first piece is lost: the size is not known, but what the others tell is there. */
-		if (!r && piece[0]->a.lowest_vcn)
+		if (!r && piece[0]->a.lowest_vcn) {
 			s->size = s->initialized = vcn * n->g.cluster;
+			if (ino->index_size && type == NTFS_DATA && !name.len)
+				s->size = s->initialized = ino->index_size;
+		}
 		if (!r && (uint64_t)vcn * n->g.cluster < s->size)
 			r = lose(n, s, vcn, (s->size + n->g.cluster - 1) / n->g.cluster);
 		s->stored = clusters * n->g.cluster;

@@ -79,9 +79,47 @@ static void set_overwritten(struct ntfs_entries *x, const struct ntfs_inode *ino
 	fs_runs_free(&s.runs);
 }
 
+static bool same_name(const struct ntfs_attr *a, struct span name)
+{
+	return a->name.len == name.len && (!name.len || !memcmp(a->name.p, name.p, name.len));
+}
+
+/* The first attribute of a $DATA: its pieces lie in any order of records. */
+static const struct ntfs_attr *first_piece(const struct ntfs_inode *ino, struct span name)
+{
+	const struct ntfs_attr *best = NULL;
+
+	for (size_t i = 0; i < ino->n_attrs; i++) {
+		const struct ntfs_attr *a = &ino->attrs[i].a;
+
+		if (a->type == NTFS_DATA && same_name(a, name) &&
+		    (!best || a->lowest_vcn < best->lowest_vcn))
+			best = a;
+	}
+	return best;
+}
+
+/* The first piece of @data, which has its size, is lost: clusters that the others tell of. */
+static uint64_t told_clusters(const struct ntfs *n, const struct ntfs_inode *ino,
+			      const struct ntfs_attr *data)
+{
+	uint64_t end = 0;
+
+	for (size_t i = 0; i < ino->n_attrs; i++) {
+		const struct ntfs_attr *a = &ino->attrs[i].a;
+
+		if (a->type == NTFS_DATA && same_name(a, data->name) && a->highest_vcn >= end &&
+		    a->highest_vcn < (uint64_t)INT64_MAX / n->g.cluster)
+			end = a->highest_vcn + 1;
+	}
+	return end;
+}
+
 static void set_data(struct ntfs_entries *x, const struct ntfs_inode *ino,
 		     const struct ntfs_attr *data, struct fs_entry *e)
 {
+	const struct ntfs *n = x->l->priv;
+
 	e->size = e->stored = 0;
 	e->data_sure = ino->incomplete ? FS_GUESSED : FS_SURE;
 	e->overwritten = 0;
@@ -91,6 +129,8 @@ static void set_data(struct ntfs_entries *x, const struct ntfs_inode *ino,
 	e->stored = data->stored;
 	if (data->doubtful || data->lowest_vcn)
 		e->data_sure = FS_GUESSED;
+	if (data->lowest_vcn)
+		e->size = told_clusters(n, ino, data) * n->g.cluster;
 	if (e->deleted)
 		set_overwritten(x, ino, data->name, e);
 }
@@ -143,22 +183,6 @@ static void set_interix(struct ntfs_entries *x, const struct ntfs_attr *data, ui
 	e->kind = FS_SYMLINK;
 	e->target = x->rp->target;
 	ntfs_reparse_target(span_from(data->value, sizeof(magic)), x->rp);
-}
-
-/* The first attribute of the unnamed $DATA: its pieces lie in any order of records. */
-static const struct ntfs_attr *first_piece(const struct ntfs_inode *ino, struct span name)
-{
-	const struct ntfs_attr *best = NULL;
-
-	for (size_t i = 0; i < ino->n_attrs; i++) {
-		const struct ntfs_attr *a = &ino->attrs[i].a;
-
-		if (a->type == NTFS_DATA && a->name.len == name.len &&
-		    (!name.len || !memcmp(a->name.p, name.p, name.len)) &&
-		    (!best || a->lowest_vcn < best->lowest_vcn))
-			best = a;
-	}
-	return best;
 }
 
 static void set_facts(struct ntfs_entries *x, const struct ntfs_inode *ino, struct fs_entry *e)
@@ -302,32 +326,37 @@ int ntfs_entries_of(struct ntfs_entries *x, const struct ntfs_inode *ino)
 	return r;
 }
 
-int ntfs_entries_ghost(struct ntfs_entries *x, uint64_t ref, const struct ntfs_file_name *key)
+int ntfs_entries_ghost(struct ntfs_entries *x, uint64_t ref, const struct ntfs_file_name *key,
+		       const struct ntfs_inode *rest)
 {
+	bool data = rest && first_piece(rest, (struct span){0});
 	struct fs_entry e = {.id = ntfs_ref_number(ref),
 			     .generation = ntfs_ref_sequence(ref),
 			     .parent = ntfs_ref_number(le64(key->parent)),
 			     .size = le64(key->size),
 			     .stored = le64(key->allocated),
 			     .links = 1,
-			     .remark =
-				     "its record is lost: what is shown is from its folder's index",
-			     .data_sure = FS_GONE};
+			     .data_sure = data ? FS_GUESSED : FS_GONE};
 	size_t len;
 	int r;
 
 	if (x->wanted && !x->wanted(x, key))
 		return 0;
+	e.remark = data ? "its record is lost: its data are from the records that continue it"
+			: "its record is lost: what is shown is from its folder's index";
 	e.kind = le32(key->attributes) & NTFS_NAME_DIR ? FS_DIR : FS_FILE;
 	set_times(&e, key->born, key->modified, key->changed, key->accessed);
 	set_parent(x, le64(key->parent), false);
 	len = x->place.len;
 	x->path[len++] = '/';
-	ntfs_name_put(ntfs_file_name_text(key), x->path + len, NTFS_NAME_MAX + 8);
+	len += ntfs_name_put(ntfs_file_name_text(key), x->path + len, NTFS_NAME_MAX + 8);
 	e.path = x->path;
 	e.system = x->place.system || e.id < NTFS_EXTEND + 5;
 	e.path_sure = worse(x->place.sure, FS_REBUILT);
 	r = x->fn(x->arg, &e);
+	x->rp->tag = 0;
+	if (!r && rest && x->streams)
+		r = emit_streams(x, rest, e, len);
 	x->path[x->place.len] = '\0';
 	return r;
 }

@@ -357,8 +357,12 @@ static int claim_hits(struct owning *o)
 				ntfs_inode_free(o->ino);
 			loaded = true;
 			r = ntfs_inode_load(o->l, o->hits[i].base, o->ino);
-			/* A base record that is lost leaves an inode without attributes. */
-			if (r == -EBADMSG)
+			if (r == -EBADMSG) {
+				ntfs_inode_free(o->ino);
+				r = ntfs_rest_load(o->l, o->x.t, o->hits[i].base, o->ino);
+			}
+			/* Nothing is left of it but this attribute. */
+			if (r == -ENOENT)
 				r = 0;
 			o->ino->number = o->hits[i].base;
 		}

@@ -80,6 +80,7 @@ static int add_dir(struct ntfs_tree *t, uint64_t ref, const struct ntfs_file_nam
 struct pass {
 	struct layer *l;
 	struct ntfs_tree *t;
+	uint8_t *none;		     /* a bit for each record: nothing is there */
 	uint64_t lost_from, lost_to; /* records that follow one another, not reported yet */
 };
 
@@ -138,9 +139,12 @@ static int add_lost(struct pass *p, uint64_t number)
 	struct ntfs_tree *t = p->t;
 	int r = grow(&t->lost, &t->cap_lost, t->n_lost + 1, sizeof(*t->lost));
 
-	if (r)
+	if (r || number > UINT32_MAX)
 		return r;
 	t->lost[t->n_lost++] = (uint32_t)number;
+	/* Without the bitmap of $MFT, nobody knows whether there was one. */
+	if (!((const struct ntfs *)p->l->priv)->mft_bitmap)
+		return 0;
 	if (number != p->lost_to)
 		report_lost(p);
 	if (p->lost_from == p->lost_to)
@@ -175,11 +179,17 @@ static int collect(void *arg, struct ntfs_record *r, size_t count, void *out)
 		const struct ntfs_record_header *h = ntfs_head(&r[i]);
 		bool used = ntfs_record_in_use(n, r[i].number);
 
-		if (r[i].state == NTFS_BAD && used)
+		bool none = r[i].state == NTFS_BAD || r[i].state == NTFS_EMPTY;
+
+		if (none)
+			p->none[r[i].number / 8] |= (uint8_t)(1 << r[i].number % 8);
+		if (none && (used || (!n->mft_bitmap && r[i].state == NTFS_BAD)))
 			err = add_lost(p, r[i].number);
+		else if (!none && le64(h->base) && le16(h->flags) & NTFS_IN_USE)
+			err = ntfs_rest_add(p->t, ntfs_ref_number(le64(h->base)), r[i].number);
 		if (r[i].state == NTFS_TORN && used)
 			report_torn(p->l, &r[i]);
-		if (found[i].name) {
+		if (found[i].name && !err) {
 			uint64_t ref = le64(h->base)
 					       ? le64(h->base)
 					       : r[i].number | (uint64_t)le16(h->sequence) << 48;
@@ -236,6 +246,15 @@ static int ask_index(struct pass *p, uint64_t number, struct ntfs_inode *ino)
 	return r == -EBADMSG ? 0 : r;
 }
 
+static int by_ghost(const void *pa, const void *pb)
+{
+	const struct ntfs_ghost *a = pa, *b = pb;
+
+	if (a->number != b->number)
+		return a->number < b->number ? -1 : 1;
+	return a->key < b->key ? -1 : a->key > b->key;
+}
+
 static int ask_indexes(struct pass *p)
 {
 	struct ntfs_inode *ino = malloc(sizeof(*ino));
@@ -254,6 +273,8 @@ static int ask_indexes(struct pass *p)
 		session_progress(p->l->s, "looking into folders for lost records", i, known);
 	}
 	free(ino);
+	if (p->t->n_ghosts)
+		qsort(p->t->ghosts, p->t->n_ghosts, sizeof(*p->t->ghosts), by_ghost);
 	return r;
 }
 
@@ -365,12 +386,14 @@ void ntfs_tree_free(struct ntfs_tree *t)
 	free(t->names);
 	free(t->lost);
 	free(t->ghosts);
+	free(t->rests);
 	free(t->blob);
 	free(t);
 }
 
 static int make(struct layer *l, struct ntfs_tree **tree)
 {
+	const struct ntfs *n = l->priv;
 	struct ntfs_tree *t = calloc(1, sizeof(*t));
 	struct pass p = {.l = l, .t = t};
 	struct ntfs_scan scan = {.l = l,
@@ -378,15 +401,20 @@ static int make(struct layer *l, struct ntfs_tree **tree)
 				 .work = find_name,
 				 .deliver = collect,
 				 .arg = &p};
-	int r = t ? ntfs_scan(&scan) : -ENOMEM;
+	int r = -ENOMEM;
 
+	p.none = calloc(1, (size_t)(n->records / 8 + 1));
+	if (t && p.none)
+		r = ntfs_scan(&scan);
 	if (!r) {
 		report_lost(&p);
+		ntfs_rest_keep(t, p.none, n->records);
 		if (t->n_lost)
 			r = ask_indexes(&p);
 	}
 	if (!r)
 		r = link_dirs(t);
+	free(p.none);
 	if (r) {
 		ntfs_tree_free(t);
 		return r;

@@ -143,13 +143,57 @@ static int deliver(void *arg, struct ntfs_record *r, size_t count, void *out)
 static int ghosts(struct walk *w)
 {
 	const struct ntfs_tree *t = w->x.t;
-	int r = 0;
+	int r = 0, rest = -ENOENT;
 
 	for (size_t i = 0; i < t->n_ghosts && !r; i++) {
 		const struct ntfs_ghost *g = &t->ghosts[i];
 
-		r = ntfs_entries_ghost(&w->x, g->number | (uint64_t)g->sequence << 48,
-				       (const void *)(t->blob + g->key));
+		if (!i || g->number != g[-1].number) {
+			if (i)
+				ntfs_inode_free(w->ino);
+			rest = ntfs_rest_load(w->x.l, t, g->number, w->ino);
+		}
+		r = rest && rest != -ENOENT
+			    ? rest
+			    : ntfs_entries_ghost(&w->x, g->number | (uint64_t)g->sequence << 48,
+						 (const void *)(t->blob + g->key),
+						 rest ? NULL : w->ino);
+	}
+	if (t->n_ghosts)
+		ntfs_inode_free(w->ino);
+	return r;
+}
+
+static bool has_ghost(const struct ntfs_tree *t, uint32_t number)
+{
+	size_t lo = 0, hi = t->n_ghosts;
+
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+
+		if (t->ghosts[mid].number < number)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo < t->n_ghosts && t->ghosts[lo].number == number;
+}
+
+/* Files that no index knows, and of which only records that continue them are left. */
+static int rests(struct walk *w)
+{
+	const struct ntfs_tree *t = w->x.t;
+	int r = 0;
+
+	for (size_t i = 0; i < t->n_rests && !r; i++) {
+		uint32_t base = t->rests[i].base;
+
+		if ((i && base == t->rests[i - 1].base) || has_ghost(t, base))
+			continue;
+		r = ntfs_rest_load(w->x.l, t, base, w->ino);
+		if (!r)
+			r = ntfs_entries_of(&w->x, w->ino);
+		ntfs_inode_free(w->ino);
 	}
 	return r;
 }
@@ -168,7 +212,9 @@ static int walk_all(struct walk *w)
 		free(w->sheaf[i].ino);
 	}
 	free(w->sheaf);
-	return r ? r : ghosts(w);
+	if (!r)
+		r = ghosts(w);
+	return r ? r : rests(w);
 }
 
 /* ---- one folder, by its index ---- */

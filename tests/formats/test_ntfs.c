@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* NTFS volumes that mkntfs and ntfs-3g make: what is read of them, whole and damaged. */
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 
 #include "formats/drivers.h"
@@ -451,6 +452,92 @@ static void runs_that_are_lost_cost_only_themselves(void **state)
 	image_free(img);
 }
 
+static int keep_orphan(void *arg, const struct fs_entry *e)
+{
+	struct {
+		uint64_t id;
+		struct fs_entry *e;
+	} *want = arg;
+
+	if (e->id != want->id || e->stream)
+		return 0;
+	want->e = fs_entry_copy(e);
+	return 1;
+}
+
+static struct fs_entry *orphan(struct layer *l, uint64_t id)
+{
+	struct {
+		uint64_t id;
+		struct fs_entry *e;
+	} want = {id, NULL};
+
+	l->ops->fs->walk(l, &(struct fs_query){.recursive = true}, keep_orphan, &want);
+	return want.e;
+}
+
+/* The record that a file begins with is lost, but not those that continue it. */
+static void records_that_continue_a_lost_one_keep_their_part(void **state)
+{
+	struct image *img = fresh();
+	uint8_t *whole, *left;
+	uint64_t record, id, size, lost = 0;
+	struct ranges bad = {0};
+	struct layer *file;
+	struct fs_entry *e;
+
+	(void)state;
+	image_open(img, &ntfs_ops);
+	assert_int_equal(img->top->ops->fs->lookup(img->top, "/frag/holes", &e), 0);
+	assert_int_equal(img->top->ops->fs->open_file(img->top, e, &file), 0);
+	id = e->id;
+	size = e->size;
+	whole = malloc(size);
+	left = malloc(size);
+	assert_int_equal(layer_read(file, 0, whole, size, NULL), 0);
+	layer_free(file);
+	fs_entry_free(e);
+	attr_at(img, "/frag/holes", NTFS_DATA, &record);
+	assert_int_not_equal(record, id);
+
+	wipe(img, record_at(id), g.record);
+	image_open(img, &ntfs_ops);
+	assert_int_equal(img->top->ops->fs->lookup(img->top, "/frag/holes", &e), 0);
+	assert_int_equal(e->id, id);
+	assert_int_equal(e->size, size); /* as its folder has it */
+	assert_int_equal(e->path_sure, FS_REBUILT);
+	assert_int_equal(e->data_sure, FS_GUESSED);
+	assert_int_equal(img->top->ops->fs->open_file(img->top, e, &file), 0);
+	assert_int_equal(file->size, size);
+	assert_int_equal(layer_read(file, 0, left, size, &bad), 0);
+	ranges_sort(&bad);
+	lost = ranges_bytes(&bad, GRADE_LOST);
+	assert_true(lost < size);
+	for (uint64_t i = 0; i < size; i++)
+		if (left[i] != whole[i] && !ranges_overlap(&bad, i, 1))
+			fail_msg("byte %" PRIu64 " is wrong, and nobody says so", i);
+	layer_free(file);
+	fs_entry_free(e);
+	ranges_free(&bad);
+
+	/* Not even its folder knows it. */
+	wipe(img, record_at(id_of(img->top, "/frag")), g.record);
+	image_open(img, &ntfs_ops);
+	e = orphan(img->top, id);
+	assert_non_null(e);
+	assert_int_equal(img->top->ops->fs->open_file(img->top, e, &file), 0);
+	assert_int_equal(layer_read(file, 0, left, e->size < size ? e->size : size, &bad), 0);
+	for (uint64_t i = 0; i < size && i < e->size; i++)
+		if (left[i] != whole[i] && !ranges_overlap(&bad, i, 1))
+			fail_msg("byte %" PRIu64 " of the orphan is wrong", i);
+	layer_free(file);
+	fs_entry_free(e);
+	ranges_free(&bad);
+	free(whole);
+	free(left);
+	image_free(img);
+}
+
 static void a_run_outside_the_volume_is_lost(void **state)
 {
 	struct image *img = fresh();
@@ -623,6 +710,7 @@ int main(void)
 		cmocka_unit_test(a_torn_record_is_used_and_doubtful),
 		cmocka_unit_test(upcase_is_not_needed),
 		cmocka_unit_test(runs_that_are_lost_cost_only_themselves),
+		cmocka_unit_test(records_that_continue_a_lost_one_keep_their_part),
 		cmocka_unit_test(a_run_outside_the_volume_is_lost),
 		cmocka_unit_test(what_is_not_in_the_file_is_never_zeros),
 		cmocka_unit_test(deleted_files_keep_their_path_and_say_what_is_overwritten),
