@@ -222,6 +222,15 @@ static void remark(struct line *l, bool *open, const char *text)
 	*open = true;
 }
 
+static void percentage(struct line *l, bool *open, uint64_t part, uint64_t whole, const char *what)
+{
+	unsigned percent = part < whole ? (unsigned)((double)part * 100 / (double)whole) : 100;
+	char text[64];
+
+	snprintf(text, sizeof(text), "%u %% %s", percent ? percent : 1, what);
+	remark(l, open, text);
+}
+
 /* What is out of the ordinary, in words between brackets behind a tab: no name has a raw tab. */
 static void put_remarks(struct line *l, const struct fs_entry *e)
 {
@@ -231,14 +240,10 @@ static void put_remarks(struct line *l, const struct fs_entry *e)
 
 	if (e->deleted)
 		remark(l, &open, "deleted");
-	if (e->deleted && e->overwritten) {
-		uint64_t of = e->stored > e->overwritten ? e->stored : e->overwritten;
-		unsigned percent = (unsigned)((double)e->overwritten * 100 / (double)of);
-		char text[32];
-
-		snprintf(text, sizeof(text), "%u %% overwritten", percent ? percent : 1);
-		remark(l, &open, text);
-	}
+	if (e->deleted && e->overwritten)
+		percentage(l, &open, e->overwritten, e->stored, "overwritten");
+	if (e->deleted && e->reused)
+		percentage(l, &open, e->reused, e->stored, "in files that are there");
 	if (path[e->path_sure])
 		remark(l, &open, path[e->path_sure]);
 	if (data[e->data_sure])
@@ -341,6 +346,8 @@ void entry_json(struct line *l, const char *layer, const struct fs_entry *e)
 		line_text(l, ",\"system\":true");
 	if (e->deleted)
 		key_u64(l, ",\"overwritten\":", e->overwritten);
+	if (e->deleted && e->reused)
+		key_u64(l, ",\"reused\":", e->reused);
 	if (e->mode) {
 		key_u64(l, ",\"mode\":", e->mode);
 		key_u64(l, ",\"uid\":", e->uid);

@@ -46,6 +46,7 @@ struct fs_entry {
 	uint64_t stored; /* bytes of the volume that hold it */
 	/* Deleted: bytes of @stored that are in use by others by now. */
 	uint64_t overwritten;
+	uint64_t reused; /* Deleted: bytes of @stored that files own which are there now */
 	struct fs_time modified, accessed, changed, born;
 	uint32_t mode; /* st_mode as stat(2) has it, 0: the format has none */
 	uint32_t uid, gid, links;

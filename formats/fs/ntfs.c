@@ -391,6 +391,7 @@ static void ntfs_close(struct layer *l)
 	ntfs_tree_free(n->tree);
 	free(n->mft_bitmap);
 	free(n->bitmap);
+	free(n->owned);
 	free(n->upcase);
 	pthread_mutex_destroy(&n->lock);
 	free(n);

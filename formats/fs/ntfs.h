@@ -255,6 +255,7 @@ struct ntfs {
 	pthread_mutex_t lock;
 	struct ntfs_tree *tree;
 	uint8_t *bitmap; /* $Bitmap, of g.clusters bits; ntfs_cluster_bitmap() */
+	uint64_t *owned; /* clusters that files own, the same; ntfs_owned_bitmap() */
 };
 
 enum ntfs_record_state {
@@ -524,6 +525,7 @@ struct ntfs_entries {
 	struct layer *l;
 	const struct ntfs_tree *t;
 	const uint8_t *bitmap; /* deleted ones are asked for; else NULL */
+	const uint64_t *owned; /* ditto */
 	int (*fn)(void *arg, const struct fs_entry *e);
 	void *arg;
 	bool streams; /* named ones, too */
@@ -572,8 +574,21 @@ void ntfs_reparse_target(struct span utf16, struct ntfs_reparse *rp);
 /* ntfs_cluster_bitmap() - $Bitmap, a bit per cluster, lost parts as in use; NULL: no memory */
 const uint8_t *ntfs_cluster_bitmap(struct layer *l);
 bool ntfs_cluster_used(const struct ntfs *n, const uint8_t *bitmap, uint64_t lcn);
-/* ntfs_used_bytes() - bytes of clusters of @runs that are in use */
-uint64_t ntfs_used_bytes(const struct ntfs *n, const uint8_t *bitmap, const struct fs_runs *runs);
+/*
+ * ntfs_owned_bitmap() - a bit for each cluster that a record in use owns; NULL: no memory, or
+ * stopped. One pass over $MFT, once.
+ */
+const uint64_t *ntfs_owned_bitmap(struct layer *l);
+static inline bool ntfs_cluster_owned(const struct ntfs *n, const uint64_t *owned, uint64_t lcn)
+{
+	return lcn < n->g.clusters && owned[lcn / 64] >> (lcn % 64) & 1;
+}
+/* Bytes of clusters of @runs that $Bitmap says are in use, and that files own. */
+struct ntfs_in_use {
+	uint64_t by_bitmap, by_files;
+};
+struct ntfs_in_use ntfs_in_use(const struct ntfs *n, const uint8_t *bitmap, const uint64_t *owned,
+			       const struct fs_runs *runs);
 
 /* ntfs_check.c */
 int ntfs_check(struct layer *l);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* $Bitmap: a bit for each cluster. */
+/* Which clusters are in use: a bit for each, of $Bitmap, and of what files own. */
 #include <stdlib.h>
 #include <string.h>
 
-#include "formats/fs/ntfs.h"
+#include "formats/fs/ntfs_claimed.h"
 #include "vdiskck/core/session.h"
 
 /* One byte says 8 clusters: 512 MiB are 16 TiB of the usual 4 KiB. */
@@ -48,26 +48,69 @@ bool ntfs_cluster_used(const struct ntfs *n, const uint8_t *bitmap, uint64_t lcn
 	return lcn >= n->g.clusters || (bitmap[lcn / 8] >> (lcn % 8) & 1);
 }
 
-uint64_t ntfs_used_bytes(const struct ntfs *n, const uint8_t *bitmap, const struct fs_runs *runs)
+/* ---- by the runs of files ---- */
+
+static int claim_record(void *arg, struct ntfs_record *r, void *out)
 {
-	uint64_t used = 0;
+	(void)out;
+	return ntfs_claimed_record(arg, r);
+}
+
+static int nothing(void *arg, struct ntfs_record *r, size_t count, void *out)
+{
+	(void)arg;
+	(void)r;
+	(void)count;
+	(void)out;
+	return 0;
+}
+
+static uint64_t *collect(struct layer *l)
+{
+	struct ntfs_claimed c;
+	struct ntfs_scan scan = {.l = l, .work = claim_record, .deliver = nothing, .arg = &c};
+	uint64_t *bits = NULL;
+	int r = ntfs_claimed_init(&c, l->priv);
+
+	if (!r)
+		r = ntfs_scan(&scan);
+	if (!r) {
+		ntfs_claimed_places(&c);
+		bits = c.bits;
+		c.bits = NULL;
+	}
+	ntfs_claimed_free(&c);
+	return bits;
+}
+
+const uint64_t *ntfs_owned_bitmap(struct layer *l)
+{
+	struct ntfs *n = l->priv;
+
+	pthread_mutex_lock(&n->lock);
+	if (!n->owned)
+		n->owned = collect(l);
+	pthread_mutex_unlock(&n->lock);
+	return n->owned;
+}
+
+struct ntfs_in_use ntfs_in_use(const struct ntfs *n, const uint8_t *bitmap, const uint64_t *owned,
+			       const struct fs_runs *runs)
+{
+	struct ntfs_in_use u = {0, 0};
 
 	for (size_t i = 0; i < runs->n; i++) {
 		const struct fs_run *run = &runs->v[i];
-		uint64_t lcn = run->at / n->g.cluster, end;
+		uint64_t lcn = run->at / n->g.cluster, end = lcn + run->len / n->g.cluster;
 
 		if (run->kind != EXTENT_DATA)
 			continue;
-		end = lcn + run->len / n->g.cluster;
-		while (lcn < end && lcn < n->g.clusters) {
-			if (lcn % 8 == 0 && end - lcn >= 8 &&
-			    (!bitmap[lcn / 8] || bitmap[lcn / 8] == 0xff)) {
-				used += bitmap[lcn / 8] ? 8 : 0;
-				lcn += 8;
-			} else {
-				used += ntfs_cluster_used(n, bitmap, lcn++);
-			}
+		for (; lcn < end && lcn < n->g.clusters; lcn++) {
+			u.by_bitmap += ntfs_cluster_used(n, bitmap, lcn);
+			u.by_files += owned && ntfs_cluster_owned(n, owned, lcn);
 		}
 	}
-	return used * n->g.cluster;
+	u.by_bitmap *= n->g.cluster;
+	u.by_files *= n->g.cluster;
+	return u;
 }

@@ -73,8 +73,12 @@ static void set_overwritten(struct ntfs_entries *x, const struct ntfs_inode *ino
 	if (!x->bitmap)
 		return;
 	if (!ntfs_stream_get(x->l, ino, NTFS_DATA, name, &s) && !s.resident && s.stored) {
-		e->overwritten = ntfs_used_bytes(x->l->priv, x->bitmap, &s.runs);
-		e->data_sure = e->overwritten >= s.stored ? FS_GONE : FS_GUESSED;
+		struct ntfs_in_use u = ntfs_in_use(x->l->priv, x->bitmap, x->owned, &s.runs);
+
+		e->overwritten = u.by_bitmap;
+		e->reused = u.by_files;
+		/* $Bitmap alone does not prove it: it may be lost, or what took them is gone, too. */
+		e->data_sure = u.by_files >= s.stored ? FS_GONE : FS_GUESSED;
 	}
 	fs_runs_free(&s.runs);
 }
@@ -122,7 +126,7 @@ static void set_data(struct ntfs_entries *x, const struct ntfs_inode *ino,
 
 	e->size = e->stored = 0;
 	e->data_sure = ino->incomplete ? FS_GUESSED : FS_SURE;
-	e->overwritten = 0;
+	e->overwritten = e->reused = 0;
 	if (!data)
 		return;
 	e->size = data->size;

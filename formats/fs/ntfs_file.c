@@ -88,6 +88,7 @@ static int overwritten(struct layer *l, const struct fs_runs *runs, uint64_t uni
 {
 	const struct ntfs *n = l->priv;
 	const uint8_t *bitmap = ntfs_cluster_bitmap(l);
+	const uint64_t *owned = ntfs_owned_bitmap(l);
 	uint32_t cluster = n->g.cluster;
 	int r = 0;
 
@@ -99,8 +100,10 @@ static int overwritten(struct layer *l, const struct fs_runs *runs, uint64_t uni
 		for (uint64_t at = 0; at < run->len && run->at + at < l->below->size && !r;
 		     at += cluster) {
 			uint64_t off = (run->off + at) / unit * unit;
+			uint64_t lcn = (run->at + at) / cluster;
 
-			if (!bitmap || ntfs_cluster_used(n, bitmap, (run->at + at) / cluster))
+			if (!bitmap || ntfs_cluster_used(n, bitmap, lcn) ||
+			    (owned && ntfs_cluster_owned(n, owned, lcn)))
 				r = ranges_add(bad, off, unit, GRADE_DOUBTFUL, NTFS_OVERWRITTEN);
 		}
 	}

@@ -96,6 +96,7 @@ static int sheaf_begin(struct sheaf *s, struct walk *w)
 
 	s->w = w;
 	s->x.bitmap = w->x.bitmap;
+	s->x.owned = w->x.owned;
 	s->x.fn = keep;
 	s->x.arg = s;
 	s->x.streams = w->x.streams;
@@ -344,8 +345,10 @@ static int start(struct walk *w, struct layer *l)
 	w->x.fn = filter;
 	w->x.arg = w;
 	w->x.streams = true;
-	if (!r && w->q->deleted)
+	if (!r && w->q->deleted) {
 		w->x.bitmap = ntfs_cluster_bitmap(l);
+		w->x.owned = ntfs_owned_bitmap(l);
+	}
 	return r;
 }
 

@@ -627,9 +627,48 @@ static void deleted_files_keep_their_path_and_say_what_is_overwritten(void **sta
 	image_open(img, &ntfs_ops);
 	fs_list(img->top, true, &list);
 	item = fs_listed(&list, "/gone/large", true);
-	assert_int_equal(item->e->data_sure, FS_GONE);
+	assert_int_equal(item->e->data_sure, FS_GUESSED); /* no file is there that took them */
 	assert_int_equal(item->e->overwritten, item->e->stored);
+	assert_int_equal(item->e->reused, 0);
 	assert_int_equal(item->doubtful, item->e->size); /* NTFS_OVERWRITTEN */
+	fs_list_free(&list);
+	image_free(img);
+}
+
+static uint64_t unnamed_at(struct image *img, const char *path)
+{
+	struct ntfs_inode *ino = malloc(sizeof(*ino));
+	uint64_t id = id_of(img->top, path), at;
+
+	assert_int_equal(ntfs_inode_load(img->top, id, ino), 0);
+	at = ntfs_record_at(img->top->priv, id, 0) + ntfs_inode_find(ino, NTFS_DATA, "")->at;
+	ntfs_inode_free(ino);
+	free(ino);
+	return at;
+}
+
+/* By the runs of a file that is there, whatever $Bitmap says. */
+static void clusters_of_a_deleted_file_that_another_owns(void **state)
+{
+	struct image *img = fresh();
+	struct fs_list list;
+	const struct fs_item *item;
+	uint64_t from, to;
+
+	(void)state;
+	image_open(img, &ntfs_ops);
+	from = unnamed_at(img, "/gone/large");
+	to = unnamed_at(img, "/Users/Anna Müller/file20.txt");
+	/* Its runs, with their sizes: what the other one had is nobody's now. */
+	assert_int_equal(img->buf[from + 0x20], img->buf[to + 0x20]);
+	memcpy(img->buf + to + 0x10, img->buf + from + 0x10, 0x38);
+	image_open(img, &ntfs_ops);
+	fs_list(img->top, true, &list);
+	item = fs_listed(&list, "/gone/large", true);
+	assert_int_equal(item->e->overwritten, 0);
+	assert_int_equal(item->e->reused, item->e->stored);
+	assert_int_equal(item->e->data_sure, FS_GONE);
+	assert_int_equal(item->doubtful, item->e->size);
 	fs_list_free(&list);
 	image_free(img);
 }
@@ -714,6 +753,7 @@ int main(void)
 		cmocka_unit_test(a_run_outside_the_volume_is_lost),
 		cmocka_unit_test(what_is_not_in_the_file_is_never_zeros),
 		cmocka_unit_test(deleted_files_keep_their_path_and_say_what_is_overwritten),
+		cmocka_unit_test(clusters_of_a_deleted_file_that_another_owns),
 		cmocka_unit_test(no_byte_of_the_boot_sector_is_needed),
 		cmocka_unit_test(any_byte_may_be_wrong),
 		cmocka_unit_test(every_prefix_of_a_volume_opens_or_is_refused),
