@@ -265,6 +265,8 @@ int ntfs_check(struct layer *l)
 		r = ntfs_check_log(&k);
 	if (!r)
 		r = ntfs_check_usn(&k);
+	if (!r && l->s->opt.data)
+		r = ntfs_check_data(&k);
 	ntfs_claimed_free(&k.c);
 	free(k.names);
 	free(k.dirs);

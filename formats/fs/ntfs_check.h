@@ -43,6 +43,8 @@ int ntfs_check_indexes(struct ntfs_check *k, uint64_t number);
 int ntfs_check_names(struct ntfs_check *k);
 /* ntfs_check_copies.c: what is on the volume twice, and what is the same on all volumes */
 int ntfs_check_copies(struct ntfs_check *k);
+/* ntfs_check_data.c: unpack all files that are compressed */
+int ntfs_check_data(struct ntfs_check *k);
 /* ntfs_secure.c */
 /*
  * ntfs_sds_check() - every security descriptor of a stream $SDS

@@ -32,6 +32,28 @@ expect_all_of() { # IMAGE SUMS
 	done
 }
 
+@test "ntfs: check --data unpacks what is compressed" {
+	truncate -s 32M c.img
+	mkntfs -qF c.img >/dev/null 2>&1
+	ntfs_mount c.img "$OUT/mnt"
+	mkdir "$OUT/mnt/packed"
+	setfattr -h -v 0x00000800 -n system.ntfs_attrib_be "$OUT/mnt/packed"
+	seq 60000 >"$OUT/mnt/packed/text"
+	# CompactOS's reparse point: version 1, provider 2 (a file), version 1, XPRESS with 4 KiB
+	truncate -s 9000 "$OUT/mnt/compact"
+	head -c 5000 /dev/zero | tr '\0' '\377' >"$OUT/mnt/compact:WofCompressedData"
+	setfattr -n system.ntfs_reparse_data -v 0x170000801000000001000000020000000100000000000000 "$OUT/mnt/compact"
+	ntfs_umount "$OUT/mnt"
+	at=$("$VDISKCK" locate c.img --file /packed/text:100000 --json | jq -r 'select(.record == "location").where[0].offset')
+	wipe c.img "$at" 512
+	run_vdiskck check c.img
+	expect_status 0
+	run_vdiskck check --data c.img
+	expect_status 2
+	expect_text '"/packed/text": 65536 bytes .*ntfs-lznt1'
+	expect_text '"/compact": 9000 bytes .*ntfs-wof'
+}
+
 # Four other engines list none of the files in each of these cases.
 @test "ntfs: all files are there when one piece of metadata is lost" {
 	ntfs_volume v.img 32M
