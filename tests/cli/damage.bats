@@ -60,7 +60,7 @@ damaged_vhd() { # NAME
 	run_vdiskck triage a.vhd -o "$OUT/case"
 	expect_status 2
 	expect_text 'boot-critical: 1'
-	grep -q '<h2>Files hit</h2>' "$OUT/case/report.html"
+	grep -q '>Files hit</h2>' "$OUT/case/report.html"
 	grep -q 'vhd/mbr/p1/fat:/EFI/boot.efi' "$OUT/case/report.html"
 	jq -se 'map(select(.record == "file" and .path == "/EFI/boot.efi"))[0].lost > 0' "$OUT/case/report.json"
 }
