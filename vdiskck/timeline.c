@@ -11,6 +11,7 @@
 #include "recover/symptoms.h"
 #include "vdiskck/core/json.h"
 #include "vdiskck/core/text.h"
+#include "vdiskck/moments.h"
 #include "vdiskck/out_json.h"
 #include "vdiskck/out_text.h"
 
@@ -25,6 +26,8 @@ struct making {
 	FILE *events;
 	int dir; /* CASE */
 	struct case_tree in_case;
+	struct log_time newest; /* of the events so far that no carving found */
+	struct moments moments;
 };
 
 static unsigned mark(const struct log_event *e)
@@ -38,6 +41,8 @@ static int keep(void *arg, const struct event_key *k, const char *line)
 
 	m->t->doubtful += k->state == LOG_DOUBTFUL;
 	m->t->carved += k->state == LOG_CARVED;
+	if (k->known && k->state != LOG_CARVED && (!m->newest.known || k->sec > m->newest.sec))
+		m->newest = (struct log_time){k->sec, k->nsec, true};
 	return event_sort_add(m->sort, k, line);
 }
 
@@ -130,6 +135,7 @@ static int put(void *arg, const struct event_key *k, const char *line)
 		if (!t->first.known)
 			t->first = now;
 		t->last = now;
+		moments_until(&m->moments, case_stream(m->timeline), k->sec);
 		put_timesketch(case_stream(m->timeline), line, k->len);
 	}
 	if (fwrite(line, 1, k->len, m->events) != k->len)
@@ -137,11 +143,11 @@ static int put(void *arg, const struct event_key *k, const char *line)
 	return k->mark ? see(t, k, line) : 0;
 }
 
-/* CASE/logs/events.jsonl, CASE/timeline.jsonl */
+/* CASE/logs/events.jsonl, and the same for CASE/timeline.jsonl */
 static int write_events(struct making *m, struct case_dir *c)
 {
 	struct out_tree *tree = make_tree(m);
-	int fd, r = 0;
+	int fd, r;
 
 	if (!tree)
 		return -EIO;
@@ -150,17 +156,35 @@ static int write_events(struct making *m, struct case_dir *c)
 	m->events = fd < 0 ? NULL : fdopen(fd, "w");
 	if (!m->events)
 		return run_fail(m->r, -errno, "%s/events.jsonl", m->folder);
-	m->timeline = case_file(c, "timeline.jsonl");
-	if (!m->timeline)
-		r = -EIO;
-	if (!r)
-		r = event_sort_each(m->sort, put, m, &m->t->copies);
+	r = event_sort_each(m->sort, put, m, &m->t->copies);
 	if (fclose(m->events) && !r)
 		r = -errno;
+	return r ? run_fail(m->r, r, "%s/events.jsonl", m->folder) : 0;
+}
+
+/* All of the timeline: what logs say, and between it the times that nothing logged. */
+static int write_timeline(struct making *m, struct case_dir *c)
+{
+	bool events = event_sort_count(m->sort) != 0;
+	int r = session_stopped(&m->r->s)
+			? 0
+			: moments_find(&m->moments, m->r, m->newest.sec, m->newest.known);
+
+	if (r && r != -EINTR)
+		run_fail(m->r, r, "the times of files");
+	r = 0;
+	if (!events && !m->moments.n)
+		return 0;
+	m->timeline = case_file(c, "timeline.jsonl");
+	if (!m->timeline)
+		return -EIO;
+	if (events)
+		r = write_events(m, c);
 	if (r) {
 		case_drop(m->timeline);
-		return run_fail(m->r, r, "%s/events.jsonl", m->folder);
+		return r;
 	}
+	moments_until(&m->moments, case_stream(m->timeline), INT64_MAX);
 	return case_commit(m->timeline);
 }
 
@@ -182,7 +206,7 @@ static int count_missing(void *arg, const struct log_gap *in, uint64_t first, ui
 int timeline_make(struct timeline *t, struct run *r, struct case_dir *c)
 {
 	struct making m = {.t = t, .r = r, .tree = {.fd = -1}, .dir = -1};
-	int err = -ENOMEM;
+	int err = -ENOMEM, e;
 
 	m.in_case = (struct case_tree){c, "logs"};
 	case_made(c, "logs");
@@ -207,12 +231,10 @@ int timeline_make(struct timeline *t, struct run *r, struct case_dir *c)
 				run_record(r, json_log(&m.g.place[i]));
 		}
 		logs_missing(&m.g, count_missing, &m);
-		if (event_sort_count(m.sort)) {
-			int e = write_events(&m, c);
-
-			err = e ? e : err;
-		}
+		e = write_timeline(&m, c);
+		err = e ? e : err;
 	}
+	moments_free(&m.moments);
 	event_sort_free(m.sort);
 	logs_free(&m.g);
 	out_tree_close(&m.tree);
