@@ -11,6 +11,7 @@
 enum {
 	DRIVERS = 16,
 	WINDOW = 1 << 20,
+	LARGE = 4 * CARVE_AHEAD, /* pieces that are not copied */
 	SMALL = 4 << 20, /* ranges up to this are read by this thread: free space has many */
 };
 
@@ -58,8 +59,8 @@ static int on_text(void *arg, const char *p, size_t len)
 	return c->sink->text(c->sink->arg, p, len);
 }
 
-/* Show @len bytes of the buffer, with what follows them, and drop them. */
-static int show(struct carve *c, size_t len)
+/* Show @len bytes at @p, which is byte @off of the layer, and @more that follow. */
+static int show_at(struct carve *c, const uint8_t *p, size_t len, size_t more, uint64_t off)
 {
 	int r = 0;
 
@@ -67,7 +68,15 @@ static int show(struct carve *c, size_t len)
 		ranges_sort(&c->bad);
 	for (size_t i = 0; log_formats[i] && !r; i++)
 		if (c->state[i])
-			r = log_formats[i]->carve(c->state[i], c->buf, len, c->len - len, c->off);
+			r = log_formats[i]->carve(c->state[i], p, len, more, off);
+	return r;
+}
+
+/* Show @len bytes of the buffer, with what follows them, and drop them. */
+static int show(struct carve *c, size_t len)
+{
+	int r = show_at(c, c->buf, len, c->len - len, c->off);
+
 	memmove(c->buf, c->buf + len, c->len - len);
 	c->len -= len;
 	c->off += len;
@@ -76,10 +85,33 @@ static int show(struct carve *c, size_t len)
 	return r;
 }
 
+/*
+ * A large piece is shown where it lies: first what was kept of the one before, with the start of this
+ * one behind it, then all but its end, which is kept.
+ */
+static int feed_large(struct carve *c, uint64_t off, const uint8_t *p, size_t len)
+{
+	int r = 0;
+
+	if (c->len) {
+		memcpy(c->buf + c->len, p, CARVE_AHEAD);
+		r = show_at(c, c->buf, c->len, CARVE_AHEAD, c->off);
+	}
+	len -= CARVE_AHEAD;
+	if (!r)
+		r = show_at(c, p, len, CARVE_AHEAD, off);
+	memcpy(c->buf, p + len, CARVE_AHEAD);
+	c->len = CARVE_AHEAD;
+	c->off = off + len;
+	return r;
+}
+
 static int feed(struct carve *c, uint64_t off, const uint8_t *p, size_t len)
 {
 	int r = 0;
 
+	if (c->len <= CARVE_AHEAD && len >= LARGE)
+		return feed_large(c, off, p, len);
 	while (len && !r) {
 		size_t n = WINDOW + CARVE_AHEAD - c->len;
 
@@ -100,15 +132,14 @@ static int feed(struct carve *c, uint64_t off, const uint8_t *p, size_t len)
 static int deliver(void *arg, struct piece *p)
 {
 	struct carve *c = arg;
-	int r;
+	int r = 0;
 
 	/* What spans a hole is not there in one piece. */
 	if (p->kind != EXTENT_DATA)
 		return c->len ? show(c, c->len) : 0;
-	r = feed(c, p->off, p->buf, (size_t)p->len);
-	if (!r && p->bad.n)
+	if (p->bad.n)
 		r = ranges_append(&c->bad, &p->bad);
-	return r;
+	return r ? r : feed(c, p->off, p->buf, (size_t)p->len);
 }
 
 static int read_small(struct carve *c, uint64_t off, uint64_t len)

@@ -7,6 +7,9 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 
 #include "formats/drivers.h"
 #include "formats/log/binxml_parts.h"
@@ -438,21 +441,46 @@ static void *evt_carve_begin(struct layer *l, const struct log_sink *sink)
 	return r;
 }
 
+/* The next magic at or behind p[i], a multiple of four, as records lie; @len: there is none. */
+static size_t next_magic(const uint8_t *p, size_t len, size_t i)
+{
+	uint32_t wanted, word;
+
+	memcpy(&wanted, magic, sizeof(wanted));
+#ifdef __SSE2__
+	for (const __m128i all = _mm_set1_epi32((int)wanted); i + 64 <= len; i += 64) {
+		__m128i a = _mm_loadu_si128((const __m128i *)(p + i));
+		__m128i b = _mm_loadu_si128((const __m128i *)(p + i + 16));
+		__m128i c = _mm_loadu_si128((const __m128i *)(p + i + 32));
+		__m128i d = _mm_loadu_si128((const __m128i *)(p + i + 48));
+
+		a = _mm_or_si128(_mm_cmpeq_epi32(a, all), _mm_cmpeq_epi32(b, all));
+		c = _mm_or_si128(_mm_cmpeq_epi32(c, all), _mm_cmpeq_epi32(d, all));
+		if (_mm_movemask_epi8(_mm_or_si128(a, c)))
+			break;
+	}
+#endif
+	for (; i + 4 <= len; i += 4) {
+		memcpy(&word, p + i, sizeof(word));
+		if (word == wanted)
+			return i;
+	}
+	return len;
+}
+
 static int evt_carve(void *state, const uint8_t *p, size_t len, size_t more, uint64_t off)
 {
 	struct reader *r = state;
-	const uint8_t *end = p + len, *at = p;
+	/* The magic stands behind the length, which may be the last of the window. */
+	size_t all = len + (more >= 4 ? 4 : 0), i = (4 - off % 4) % 4;
 	int err = 0;
 
-	/* The magic stands behind the length. */
-	while (!err && at < end &&
-	       (at = memmem(at, (size_t)(end - at) + (more ? 3 : 0), magic, 4))) {
-		size_t i = (size_t)(at - p);
+	while (!err && (i = next_magic(p, all, i)) < all) {
 		uint32_t n = i >= 4 ? frame(p, len + more, i - 4) : 0;
 
 		if (n)
 			err = give(r, p + i - 4, n, off + i - 4);
-		at += n ? n - 4 : 4;
+		i += n ? n : 4;
 	}
 	return err ? err : flush(r);
 }
