@@ -111,7 +111,7 @@ make_device() {
 @test "what cryptsetup was killed in the middle of reads as before, on both sides" {
 	[ -n "${VDISKCK_LUKS_IMAGES:-}" ] || skip "needs images of fixtures/luks/reencrypt.sh"
 	cd "$VDISKCK_LUKS_IMAGES"
-	echo 'passphrase secret' >"$OUT/keys"
+	KEY='passphrase secret' keys
 	size=$(stat -c %s plain)
 	for image in *.img; do
 		header=()
