@@ -128,19 +128,22 @@ static int find_direct(struct run_state *r, struct extent *run, uint64_t window,
 	return err;
 }
 
-/* Up to where @off and the window that it starts need not be read; @off: nothing to skip. */
-static uint64_t find_skipped(const struct run_state *r, uint64_t off, uint64_t window)
+/* Up to where bytes from @off on need not be read; @off: they must, and *window ends before others. */
+static uint64_t find_skipped(const struct run_state *r, uint64_t off, uint64_t *window)
 {
 	const struct ranges *skip = r->e->skip;
 	size_t i = skip ? ranges_find(skip, off) : 0;
 	uint64_t end;
 
-	if (!skip || i == skip->n || skip->v[i].off > off)
+	if (!skip || i == skip->n)
 		return off;
+	if (skip->v[i].off > off) {
+		if (skip->v[i].off < *window)
+			*window = skip->v[i].off;
+		return off;
+	}
 	end = skip->v[i].off + skip->v[i].len;
-	if (end < window)
-		return off;
-	return end >= r->end ? r->end : end - end % r->piece;
+	return end < r->end ? end : r->end;
 }
 
 /*
@@ -158,7 +161,7 @@ static int plan_one(struct run_state *r, struct planned *p)
 	if (r->end - off > r->piece - off % r->piece)
 		window = off - off % r->piece + r->piece;
 	*p = (struct planned){.off = off, .kind = run.kind, .why = run.why};
-	at = run.kind == EXTENT_DATA ? find_skipped(r, off, window) : off;
+	at = run.kind == EXTENT_DATA ? find_skipped(r, off, &window) : off;
 	if (at > off) {
 		p->skipped = true;
 		p->len = at - off;

@@ -38,8 +38,7 @@ struct engine {
 	 * @deliver get it with @buf NULL. What the source fails to give is to be read after all.
 	 */
 	bool direct;
-	/* Sorted, may be NULL. DATA of which all of a piece or more lies in one of these ranges is not
-	 * read: it goes to @deliver alone, with @buf NULL. */
+	/* Sorted, may be NULL: DATA in there is not read, it goes to @deliver alone, with @buf NULL. */
 	const struct ranges *skip;
 	size_t piece;	  /* size of a piece, 0: 1 MiB; pieces are cut at its multiples */
 	const char *what; /* for progress: "exporting"; NULL: none */
