@@ -73,7 +73,9 @@ static void text_log(const struct log_place *p)
 	if (!all && !p->source && !p->unread)
 		return; /* free space that held nothing */
 	text_put(stdout, p->name);
-	printf("%s: ", p->source ? "" : p->unread ? "" : " (free space)");
+	printf("%s: ", p->source || p->unread  ? ""
+		       : strstr(p->name, ":/") ? " (carved)"
+					       : " (free space)");
 	if (p->unread)
 		fputs("could not be read as a log", stdout);
 	else

@@ -79,7 +79,7 @@ static int render(void *arg, const struct log_event *e, struct buf *out)
 	struct log_event with = *e;
 	struct event_key k = event_sort_key(e);
 	size_t at = out->len;
-	int r = e->state == LOG_CARVED ? found_again(g, e) : 0;
+	int r = e->state == LOG_CARVED || g->older ? found_again(g, e) : 0;
 
 	if (r || !wanted(g, e))
 		return r;
@@ -164,7 +164,8 @@ static int read_log(struct logs *g, struct layer *l)
 	int r;
 
 	g->place[g->n_places - 1].source = d->ops->name;
-	if (counts_ids(d)) {
+	/* What an older link misses was not written then, or is in a newer one. */
+	if (counts_ids(d) && !g->older) {
 		sink.ledger = ledger_new();
 		if (!sink.ledger)
 			return -ENOMEM;
@@ -227,7 +228,7 @@ static int read_file(struct logs *g, struct layer *fs, const struct fs_entry *e)
 		g->path = e->path;
 		g->modified = (struct log_time){e->modified.sec, e->modified.nsec, e->modified.set};
 		/* What was deleted may be overwritten since: that is no damage. */
-		if (g->check && !e->deleted && log_on(f)->ops->check)
+		if (g->check && !g->older && !e->deleted && log_on(f)->ops->check)
 			r = log_on(f)->ops->check(log_on(f));
 		if (!r)
 			r = read_log(g, log_on(f));
@@ -300,6 +301,41 @@ static int add_unused(void *arg, uint64_t off, uint64_t len, bool slack)
 	return ranges_add(arg, off, len, GRADE_DOUBTFUL, LAYER_UNKNOWN);
 }
 
+/*
+ * Files in which what was in memory, or of a machine that slept, lies about: their bytes are nobody's
+ * but may be logs'. A file's name is looked up without case, or as it stands, as the volume has it.
+ */
+static int carve_file(struct logs *g, struct layer *fs, const char *path)
+{
+	struct log_sink sink = {.arg = g, .render = render, .text = text, .run = g->run};
+	struct fs_entry *e = NULL;
+	struct layer *f = NULL;
+	int r = fs_find(fs, path, &e);
+
+	if (!r && e->kind == FS_FILE && e->size && !e->deleted)
+		r = fs->ops->fs->open_file(fs, e, &f);
+	fs_entry_free(e);
+	if (r || !f)
+		return r == -ENOMEM || r == -EINTR ? r : 0;
+	sink.words = g->words;
+	g->path = path;
+	r = add_place(g, fs->path, path) ? log_carve(f, NULL, &sink) : -ENOMEM;
+	g->path = NULL;
+	layer_free(f);
+	return r;
+}
+
+static int carve_files(struct logs *g, struct layer *fs)
+{
+	static const char *const path[] = {"/pagefile.sys",	  "/swapfile.sys", "/hiberfil.sys",
+					   "/Windows/MEMORY.DMP", "/swapfile",	   "/swap.img"};
+	int r = 0;
+
+	for (size_t i = 0; i < sizeof(path) / sizeof(*path) && !r; i++)
+		r = carve_file(g, fs, path[i]);
+	return r;
+}
+
 static int carve(struct logs *g, struct layer *l)
 {
 	struct log_sink sink = {.arg = g, .render = render, .text = text, .run = g->run};
@@ -316,6 +352,8 @@ static int carve(struct logs *g, struct layer *l)
 	if (!r)
 		r = log_carve(l, l->ops->fs ? &unused : NULL, &sink);
 	ranges_free(&unused);
+	if (!r && l->ops->fs)
+		r = carve_files(g, l);
 	close_words(g);
 	return r;
 }
@@ -349,6 +387,59 @@ static int visit_carve(void *arg, struct layer *l)
 	return layer_within(l, g->r->volume) && to_carve(l) ? carve(g, l) : 0;
 }
 
+struct links {
+	struct layer **v;
+	size_t n;
+};
+
+static int find_link(void *arg, struct layer *l)
+{
+	struct links *k = arg;
+	struct layer **more;
+
+	if (!l->chain_child || l->state || l->child)
+		return 0;
+	more = realloc(k->v, (k->n + 1) * sizeof(struct layer *));
+	if (!more)
+		return -ENOMEM;
+	k->v = more;
+	k->v[k->n++] = l;
+	return 0;
+}
+
+/*
+ * Older links of a chain are the disk as it was: their logs may have what was overwritten since. What
+ * is wrong with them is no news, and nobody is asked for their keys.
+ */
+static int read_older(struct logs *g)
+{
+	struct session *s = &g->r->s;
+	bool (*on_locked)(void *, struct layer *) = s->on_locked;
+	struct links k = {0};
+	int r = stack_walk(g->r->source, find_link, &k);
+
+	s->on_locked = NULL;
+	g->older = true;
+	session_mute(true);
+	for (size_t i = k.n; i > 0 && !r; i--) {
+		struct layer *l = k.v[i - 1];
+
+		r = stack_discover(l);
+		if (!r)
+			r = stack_walk(l, visit, g);
+		for (struct layer *c = l->child, *next; c; c = next) {
+			next = c->next;
+			layer_free(c);
+		}
+		l->child = NULL;
+	}
+	session_mute(false);
+	g->older = false;
+	s->on_locked = on_locked;
+	free(k.v);
+	return r;
+}
+
 int logs_read(struct logs *g)
 {
 	int r;
@@ -357,6 +448,8 @@ int logs_read(struct logs *g)
 	g->run = log_run_new();
 	g->dirs.t = g->tree;
 	r = g->regained && g->run ? stack_walk(g->r->source, visit, g) : -ENOMEM;
+	if (!r && g->carve)
+		r = read_older(g);
 	if (!r && g->carve)
 		r = stack_walk(g->r->source, visit_carve, g);
 	if (r == -EINTR)

@@ -53,6 +53,7 @@ struct logs {
 	struct out_dirs dirs;
 	struct log_run *run;
 	struct log_words *words; /* of the volume */
+	bool older;		 /* what is read is an older link of a chain */
 	const char *path;	 /* of the file */
 	struct log_time modified;
 	struct log_time before;

@@ -94,6 +94,60 @@ for t in sys.stdin:
 	expect_json '[.[] | select(.record == "event") | .record_id] | unique | length == 415'
 }
 
+# A FAT disk whose System.evtx has COUNT records from FIRST on.
+windows() { # NAME FIRST COUNT
+	local dir
+	rm -f "$1"
+	truncate -s 20M "$1"
+	mkfs.vfat -i 12345678 "$1" >/dev/null
+	for dir in ::/Windows ::/Windows/System32 ::/Windows/System32/winevt ::/Windows/System32/winevt/Logs; do mmd -i "$1" $dir; done
+	"${BUILD:-$BATS_TEST_DIRNAME/../../build}/fixtures/mkevtx" System "$2" "$3" >"$OUT/System.evtx"
+	mcopy -i "$1" "$OUT/System.evtx" ::/Windows/System32/winevt/Logs
+}
+
+@test "an older link of the chain has records that were overwritten since; the same ones count once" {
+	windows "$OUT/then" 1000 100
+	windows "$OUT/now" 1060 100
+	qemu-img convert -O qcow2 "$OUT/then" base.qcow2
+	qemu-img convert -O qcow2 -B base.qcow2 -F qcow2 "$OUT/now" node.qcow2
+	run_vdiskck logs node.qcow2 -o "$OUT/logs"
+	expect_status 0
+	[ "$(jq .record_id "$OUT/logs/events.jsonl" | sort -un | wc -l)" = 160 ]
+	[ "$(wc -l <"$OUT/logs/events.jsonl")" = 160 ]
+	expect_text '40 copies left out'
+	expect_text 'qcow2~1/fat:/Windows/System32/winevt/Logs/System.evtx: 100 records'
+	[ -e "$OUT/logs/raw/qcow2~1/fat/Windows/System32/winevt/Logs/System.evtx" ]
+	# --quick is for what is there now.
+	run_vdiskck logs node.qcow2 -o "$OUT/quick" --quick
+	[ "$(wc -l <"$OUT/quick/events.jsonl")" = 100 ]
+}
+
+@test "records are found in the paging file" {
+	windows "$OUT/v" 1000 10
+	"${BUILD:-$BATS_TEST_DIRNAME/../../build}/fixtures/mkevtx" Security 50 30 >"$OUT/lost.evtx"
+	{ head -c 8192 /dev/zero | tr '\0' '\245'; tail -c +4097 "$OUT/lost.evtx"; seq 2000; } >"$OUT/pagefile.sys"
+	mcopy -i "$OUT/v" "$OUT/pagefile.sys" ::/
+	qemu-img convert -O vpc "$OUT/v" node.vhd
+	run_vdiskck logs node.vhd --json
+	expect_status 0
+	expect_json '[.[] | select(.record == "event" and .channel == "Security")] | length == 30 and
+		all(.state == "carved" and .path == "/pagefile.sys" and .offset >= 8192)'
+}
+
+@test "a log whose record of the file system is gone is put together from its own" {
+	command -v ntfscp >/dev/null || skip "no ntfscp"
+	truncate -s 40M n.raw
+	mkntfs -q -F n.raw >/dev/null 2>&1
+	"${BUILD:-$BATS_TEST_DIRNAME/../../build}/fixtures/mkevtx" System 1000 300 >"$OUT/System.evtx"
+	ntfscp -q n.raw "$OUT/System.evtx" System.evtx >/dev/null 2>&1
+	local record sector cluster mft
+	record=$(ntfsinfo -F System.evtx n.raw 2>/dev/null | sed -n 's/^Dumping Inode \([0-9]*\).*/\1/p')
+	sector=$(od -An -tu2 -j 11 -N 2 n.raw) cluster=$(od -An -tu1 -j 13 -N 1 n.raw) mft=$(od -An -tu8 -j 48 -N 8 n.raw)
+	dd if=/dev/zero of=n.raw bs=1024 count=1 seek=$((mft * cluster * sector / 1024 + record)) conv=notrunc status=none
+	run_vdiskck logs n.raw --json
+	expect_json '[.[] | select(.record == "event") | .record_id] | unique | length == 300'
+}
+
 @test "where to is needed; a folder that holds something is refused" {
 	truncate -s 1M a.raw
 	run_vdiskck logs a.raw
