@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 #   make            build/vdiskck and build/libvdiskck.a               (V=1: show commands)
+#   make cases      some 200 damaged disks and 50 sound ones: does triage name what was hit?
 #   make demo       install what is missing, build, damage an image and look into it
 #   make check      install what is missing, build, pass all tests     (SAN=1: under sanitizers)
 #   make fuzz       every driver against arbitrary bytes               (FUZZ_SECONDS=60 each)
@@ -180,6 +181,12 @@ check: deps
 	$(MAKE) fuzz-programs
 	tests/run.sh $B '$(T)'
 
+# Every fault of tests/cases on every kind of disk; `make check` takes a sample.
+cases: deps
+	@$(MAKE) -s -j$$(nproc) all fixtures
+	@mkdir -p $B/cases
+	@python3 -B tests/cases/cases.py $B $B/cases
+
 demo: deps
 	@$(MAKE) -s -j$$(nproc) all fixtures
 	@fixtures/demo/demo.sh $B
@@ -214,5 +221,5 @@ clean:
 	rm -rf build
 
 FORCE:
-.PHONY: all bench check clean demo deps fixtures fuzz fuzz-programs fuzzers install lint nbdkit tests uninstall FORCE
+.PHONY: all bench cases check clean demo deps fixtures fuzz fuzz-programs fuzzers install lint nbdkit tests uninstall FORCE
 .SECONDARY:

@@ -196,6 +196,38 @@ static void add_damaged(struct boot *b, const char *what, struct layer *l, const
 			 finding_name(e->id));
 }
 
+/* "2 protectors (password, recovery key)", "1 keyslot (opened)": what opens it, as info has it. */
+static void add_cipher(struct boot *b, const char *what, struct layer *l)
+{
+	static const struct {
+		const char *list, *one, *member;
+	} of[] = {{"protectors", "protector", "type"}, {"keyslots", "keyslot", "state"}};
+	struct json *info = js_object();
+	char text[200] = "";
+
+	if (l->ops->info)
+		l->ops->info(l, info);
+	for (size_t i = 0; i < sizeof(of) / sizeof(*of); i++) {
+		struct json *list = js_get(info, of[i].list);
+		size_t n = list ? js_len(list) : 0, len;
+
+		if (!n)
+			continue;
+		snprintf(text, sizeof(text), "; %zu %s%s (", n, of[i].one, n == 1 ? "" : "s");
+		for (size_t k = 0; k < n; k++) {
+			struct json *type = js_get(js_at(list, k), of[i].member);
+
+			len = strlen(text);
+			snprintf(text + len, sizeof(text) - len, "%s%s", k ? ", " : "",
+				 type ? js_text(type) : "?");
+		}
+		len = strlen(text);
+		snprintf(text + len, sizeof(text) - len, ")");
+	}
+	js_free(info);
+	boot_add(b, what, BOOT_HOLDS, l->path, "no damage found%s", text);
+}
+
 static int add_layer(void *arg, struct layer *l)
 {
 	static const char *const what[] = {[LAYER_SOURCE] = "image file",
@@ -223,6 +255,8 @@ static int add_layer(void *arg, struct layer *l)
 			 e ? finding_name(e->id) : "", e ? "]" : "");
 	else if (e)
 		add_damaged(b, name, l, e);
+	else if (l->ops->kind == LAYER_CIPHER)
+		add_cipher(b, name, l);
 	else
 		boot_add(b, name, BOOT_HOLDS, l->path, "no damage found");
 	return b->err;

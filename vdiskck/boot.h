@@ -30,6 +30,7 @@ struct boot {
 	size_t n;
 	char os[160];	    /* "Windows Server 2019 (17763)", "Debian GNU/Linux 12"; or empty */
 	char computer[128]; /* its name; or empty */
+	bool loader;	    /* boot_windows.c: the BCD named one, and it has a link */
 	int err;	    /* -ENOMEM, -EINTR: what stopped it */
 };
 

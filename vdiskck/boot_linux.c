@@ -33,6 +33,72 @@ static char *text_of(struct boot *b, struct layer *fs, const char *path)
 	return small_file(fs, path, &b->err);
 }
 
+/* Is a file system with this UUID in the image? */
+static bool has_uuid(struct layer *const *fs, size_t n, const char *uuid, size_t len)
+{
+	for (size_t i = 0; i < n; i++) {
+		struct json *info = js_object();
+		const char *have = NULL;
+		bool same;
+
+		if (fs[i]->ops->info)
+			fs[i]->ops->info(fs[i], info);
+		if (js_get(info, "uuid"))
+			have = js_text(js_get(info, "uuid"));
+		same = have && strlen(have) == len && !strncasecmp(have, uuid, len);
+		js_free(info);
+		if (same)
+			return true;
+	}
+	return false;
+}
+
+/* Deleted files have paths, too. */
+static bool is_there(struct layer *fs, const char *path)
+{
+	struct fs_entry *e = NULL;
+	bool there = !fs_find(fs, path, &e) && !e->deleted;
+
+	fs_entry_free(e);
+	return there;
+}
+
+/* What the first entry of the menu starts must be there, on the volume of the menu. */
+static void menu(struct boot *b, struct layer *fs, const char *path, struct layer *const *all,
+		 size_t n)
+{
+	char *text = text_of(b, fs, path), *place = NULL;
+	bool entry = false;
+
+	if (asprintf(&place, "%s:%s", fs->path, path) < 0)
+		place = NULL;
+	for (char *line = text; line && *line; line += strcspn(line, "\n"), line += *line == '\n') {
+		char word[32], file[512], arguments[1024] = "", *uuid;
+		bool found;
+
+		if (sscanf(line, "%31s %511s %1023[^\n]", word, file, arguments) < 2 ||
+		    (strncmp(word, "linux", 5) && strncmp(word, "initrd", 6)) || *file != '/')
+			continue;
+		found = is_there(fs, file);
+		if (!found)
+			boot_add(b, "GRUB's entry", BOOT_BROKEN, place,
+				 "it names %s, which is not there", file);
+		uuid = !strncmp(word, "linux", 5) ? strstr(arguments, "root=UUID=") : NULL;
+		if (uuid && !has_uuid(all, n, uuid + 10, strcspn(uuid + 10, " \t\"")))
+			boot_add(b, "GRUB's entry", BOOT_BROKEN, place,
+				 "its root %.*s is on no volume here", (int)strcspn(uuid, " \t\""),
+				 uuid);
+		else if (found && !entry && !strncmp(word, "linux", 5))
+			boot_add(b, "GRUB's entry", BOOT_HOLDS, place, "its first one starts %s",
+				 file);
+		entry |= !strncmp(word, "linux", 5);
+		if (!strncmp(word, "initrd", 6))
+			break;
+	}
+	free(text);
+	free(place);
+}
+
 struct kernels {
 	struct boot *b;
 	struct layer *fs;
@@ -53,6 +119,39 @@ static int look(void *arg, const struct fs_entry *e)
 	return k->b->err;
 }
 
+struct loaders {
+	struct boot *b;
+	struct layer *fs;
+	unsigned n;
+};
+
+static int look_loader(void *arg, const struct fs_entry *e)
+{
+	struct loaders *k = arg;
+
+	if (e->kind == FS_FILE && k->n < KERNELS &&
+	    glob_match("/EFI/**/*.efi", e->path, GLOB_NOCASE)) {
+		boot_add_file(k->b, "EFI loader", k->fs, e->path);
+		k->n++;
+	}
+	return k->b->err;
+}
+
+/* Every program in an EFI system partition: which one the firmware starts, its own memory says. */
+static void loaders(struct boot *b, struct layer *const *fs, size_t n)
+{
+	struct fs_query q = {.dir = "/EFI", .recursive = true};
+	struct loaders k = {.b = b};
+
+	for (size_t i = 0; i < n && !b->err; i++) {
+		k.fs = fs[i];
+		fs[i]->ops->fs->walk(fs[i], &q, look_loader, &k);
+	}
+	if (!k.n)
+		boot_add(b, "EFI loader", BOOT_OPEN, NULL,
+			 "there is none: it starts by BIOS, or from another disk");
+}
+
 /* On the root's /boot, or on a volume of its own. */
 static void kernels(struct boot *b, struct layer *root, struct layer *const *fs, size_t n)
 {
@@ -68,6 +167,7 @@ static void kernels(struct boot *b, struct layer *root, struct layer *const *fs,
 		if (place) {
 			config = true;
 			boot_add_file(b, "GRUB's menu", fs[i], place + strlen(fs[i]->path) + 1);
+			menu(b, fs[i], place + strlen(fs[i]->path) + 1, fs, n);
 		}
 		free(place);
 		k.fs = fs[i];
@@ -81,26 +181,6 @@ static void kernels(struct boot *b, struct layer *root, struct layer *const *fs,
 	if (k.kernels && !k.initramfs)
 		boot_add(b, "initramfs", BOOT_OPEN, root->path,
 			 "there is none: the kernel must do without");
-}
-
-/* Is a file system with this UUID in the image? */
-static bool has_uuid(struct layer *const *fs, size_t n, const char *uuid, size_t len)
-{
-	for (size_t i = 0; i < n; i++) {
-		struct json *info = js_object();
-		const char *have = NULL;
-		bool same;
-
-		if (fs[i]->ops->info)
-			fs[i]->ops->info(fs[i], info);
-		if (js_get(info, "uuid"))
-			have = js_text(js_get(info, "uuid"));
-		same = have && strlen(have) == len && !strncasecmp(have, uuid, len);
-		js_free(info);
-		if (same)
-			return true;
-	}
-	return false;
 }
 
 /* The line of fstab that mounts "/". */
@@ -136,6 +216,63 @@ static void root_device(struct boot *b, struct layer *root, struct layer *const 
 	free(place);
 }
 
+/* The other lines: without what they must mount, systemd stops in emergency mode. */
+static void mounts(struct boot *b, struct layer *root, struct layer *const *fs, size_t n)
+{
+	char *text = text_of(b, root, "/etc/fstab"), *place = NULL;
+	unsigned here = 0, absent = 0;
+
+	if (asprintf(&place, "%s:/etc/fstab", root->path) < 0)
+		place = NULL;
+	for (char *line = text; line && *line; line += strcspn(line, "\n"), line += *line == '\n') {
+		char device[256], at[256], type[64], options[512];
+
+		if (sscanf(line, "%255s %255s %63s %511s", device, at, type, options) != 4 ||
+		    *device == '#' || !strcmp(at, "/") || *at != '/' ||
+		    strncmp(device, "UUID=", 5) || strstr(options, "nofail") ||
+		    strstr(options, "noauto"))
+			continue;
+		if (has_uuid(fs, n, device + 5, strlen(device + 5))) {
+			here++;
+			continue;
+		}
+		if (absent++ < KERNELS)
+			boot_add(
+				b, "mount", BOOT_OPEN, place,
+				"%s is %s, which no volume here has: the machine's other disks would tell",
+				at, device);
+	}
+	if (here && !absent)
+		boot_add(b, "mounts", BOOT_HOLDS, place, "%u more that must be mounted, all here",
+			 here);
+	free(text);
+	free(place);
+}
+
+/* A program, or a script; nothing that was overwritten begins so. */
+static void init_link(struct boot *b, struct layer *root, const char *path)
+{
+	struct fs_entry *e = NULL;
+	struct layer *f = NULL;
+	char head[4] = "";
+
+	if (!fs_find(root, path, &e) && !root->ops->fs->open_file(root, e, &f) && f->size >= 4 &&
+	    !layer_read(f, 0, head, 4, NULL) && memcmp(head, "\177ELF", 4) &&
+	    memcmp(head, "#!", 2)) {
+		char *place = NULL;
+
+		if (asprintf(&place, "%s:%s", root->path, path) < 0)
+			place = NULL;
+		boot_add(b, "init", BOOT_BROKEN, place,
+			 "its first bytes are not those of a program");
+		free(place);
+	} else {
+		boot_add_file(b, "init", root, path);
+	}
+	layer_free(f);
+	fs_entry_free(e);
+}
+
 static void system_name(struct boot *b, struct layer *root)
 {
 	char *text = text_of(b, root, "/etc/os-release"), *name, *host;
@@ -165,9 +302,12 @@ void boot_linux(struct boot *b, struct layer *root, struct layer *const *fs, siz
 	char *place;
 
 	system_name(b, root);
+	loaders(b, fs, n);
 	kernels(b, root, fs, n);
+	boot_add_file(b, "fstab", root, "/etc/fstab");
 	root_device(b, root, fs, n);
+	mounts(b, root, fs, n);
 	place = boot_file(b, root, init);
-	boot_add_file(b, "init", root, place ? place + strlen(root->path) + 1 : "/sbin/init");
+	init_link(b, root, place ? place + strlen(root->path) + 1 : "/sbin/init");
 	free(place);
 }

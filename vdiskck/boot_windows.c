@@ -11,7 +11,10 @@
 
 #include "formats/fs/fs.h"
 #include "formats/log/regf.h"
+#include "formats/stack.h"
+#include "recover/bcd.h"
 #include "vdiskck/boot.h"
+#include "vdiskck/core/json.h"
 #include "vdiskck/core/text.h"
 
 enum { DRIVERS_SHOWN = 8, DRIVERS_MAX = 512, NAME = 512 };
@@ -31,27 +34,112 @@ bool boot_is_windows(struct layer *fs)
 	return n >= 2;
 }
 
-/* The default entry of the BCD: what the boot manager is to load. */
-static void bcd_entry(struct boot *b, const struct regf *h, const char *place)
-{
-	char key[256], id[64] = "", path[NAME] = "";
+struct device_search {
+	const struct bcd_device *d;
+	struct layer *part; /* the partition that it names; or NULL */
+	bool disk;	    /* the disk itself is this one */
+};
 
-	snprintf(key, sizeof(key),
-		 "Objects\\{9dea862c-5cdd-4e70-acc1-f32b344d4795}\\Elements\\23000003");
-	if (regf_text(h, key, "Element", id, sizeof(id)) || !*id) {
+static bool info_is(const struct json *info, const char *key, const char *want)
+{
+	const char *have = js_get(info, key) ? js_text(js_get(info, key)) : NULL;
+
+	return have && !strcasecmp(have, want);
+}
+
+static int find_device(void *arg, struct layer *l)
+{
+	struct device_search *s = arg;
+	struct json *info;
+	uint64_t start;
+
+	if ((l->ops->kind != LAYER_VOLUME && l->ops->kind != LAYER_MAP) || !l->ops->info ||
+	    l->state)
+		return 0;
+	info = js_object();
+	l->ops->info(l, info);
+	if (l->ops->kind == LAYER_MAP)
+		s->disk |= s->d->gpt && info_is(info, "disk_guid", s->d->disk);
+	else if (s->d->gpt ? info_is(info, "guid", s->d->part)
+			   : js_get(info, "start") && js_to_u64(js_get(info, "start"), &start) &&
+				     start == s->d->start)
+		s->part = l;
+	js_free(info);
+	return 0;
+}
+
+/* Is the partition of the default entry in this image, and is it the one with Windows on it? */
+static void bcd_device_link(struct boot *b, const struct bcd *c, const struct layer *root,
+			    const char *place)
+{
+	const struct bcd_device *d = c->system.type == BCD_NONE ? &c->device : &c->system;
+	struct device_search s = {.d = d};
+	const struct layer *on = root;
+
+	if (d->type == BCD_NONE) {
+		boot_add(
+			b, "boot device", BOOT_OPEN, place,
+			"the default entry names none that can be read: `bcdedit` on another machine "
+			"would tell");
+		return;
+	}
+	if (d->type != BCD_PARTITION) {
+		boot_add(
+			b, "boot device", BOOT_OPEN, place,
+			"the default entry names no partition, but what the firmware or a search finds");
+		return;
+	}
+	stack_walk(b->r->source, find_device, &s);
+	while (on && on != s.part)
+		on = on->below;
+	if (on)
+		boot_add(b, "boot device", BOOT_HOLDS, on->path,
+			 "the partition of the default entry, and Windows is on it");
+	else if (s.part)
+		boot_add(b, "boot device", BOOT_BROKEN, s.part->path,
+			 "the partition of the default entry, but Windows is on another one");
+	else if (d->gpt && !s.disk)
+		boot_add(b, "boot device", BOOT_OPEN, place,
+			 "partition %s of disk %s, which is not this one: that disk would tell",
+			 d->part, d->disk);
+	else if (d->gpt)
+		boot_add(b, "boot device", BOOT_BROKEN, place,
+			 "partition %s, which this disk does not have", d->part);
+	else
+		boot_add(b, "boot device", BOOT_OPEN, place,
+			 "a partition at 0x%" PRIx64 " of the disk with signature %08" PRIx32
+			 ", which none here is: that disk would tell",
+			 d->start, d->signature);
+}
+
+/* The default entry of the BCD: what the boot manager is to load. */
+static void bcd_entry(struct boot *b, const struct regf *h, struct layer *root, const char *place)
+{
+	struct bcd c;
+	char path[sizeof(c.path)];
+
+	bcd_read(h, &c);
+	if (!*c.entry) {
 		boot_add(b, "BCD", BOOT_BROKEN, place, "the boot manager has no default entry");
 		return;
 	}
-	snprintf(key, sizeof(key), "Objects\\%s\\Elements\\12000002", id);
-	if (regf_text(h, key, "Element", path, sizeof(path)) || !*path) {
-		boot_add(b, "BCD", BOOT_BROKEN, place, "its default entry %s names no loader", id);
+	if (!*c.path) {
+		boot_add(b, "BCD", BOOT_BROKEN, place, "its default entry %s names no loader",
+			 c.entry);
 		return;
 	}
-	boot_add(b, "BCD", BOOT_HOLDS, place, "its default entry %s loads %s", id, path);
+	boot_add(b, "BCD", BOOT_HOLDS, place, "its default entry %s loads %s", c.entry, c.path);
+	if (c.device.type != BCD_NONE || c.system.type != BCD_NONE)
+		bcd_device_link(b, &c, root, place);
+	snprintf(path, sizeof(path), "%s", c.path);
+	for (char *p = path; *p; p++)
+		*p = *p == '\\' ? '/' : *p;
+	boot_add_file(b, "loader", root, path);
+	b->loader = true;
 }
 
 /* Boot manager and BCD: on whichever volume has them. */
-static void boot_volume(struct boot *b, struct layer *const *fs, size_t n)
+static void boot_volume(struct boot *b, struct layer *root, struct layer *const *fs, size_t n)
 {
 	static const char *const manager[] = {"/EFI/Microsoft/Boot/bootmgfw.efi",
 					      "/EFI/Boot/bootx64.efi", "/bootmgr", NULL};
@@ -73,7 +161,7 @@ static void boot_volume(struct boot *b, struct layer *const *fs, size_t n)
 		found_bcd = true;
 		hive = boot_hive(b, fs[i], place + strlen(fs[i]->path) + 1, &file);
 		if (hive)
-			bcd_entry(b, regf_of(hive), place);
+			bcd_entry(b, regf_of(hive), root, place);
 		else
 			boot_add(b, "BCD", BOOT_BROKEN, place,
 				 "no registry hive can be read in it");
@@ -237,10 +325,17 @@ static void version(struct boot *b, const struct regf *h)
 			 *build ? ")" : "");
 }
 
-static void pending(struct boot *b, const struct regf *h, const char *place)
+static void pending(struct boot *b, struct layer *fs, const struct regf *h, const char *place)
 {
-	char text[NAME], key[96];
+	static const char *const update[] = {"/Windows/WinSxS/pending.xml", NULL};
+	char text[NAME], key[96], *xml = boot_file(b, fs, update);
 	uint32_t set;
+
+	if (xml)
+		boot_add(
+			b, "pending operations", BOOT_HOLDS, xml,
+			"an update is to be finished at the next start: it fails if its files are hit");
+	free(xml);
 
 	if (regf_u32(h, "Select", "Current", &set))
 		return;
@@ -259,10 +354,13 @@ void boot_windows(struct boot *b, struct layer *root, struct layer *const *fs, s
 	struct layer *hive, *file;
 
 	snprintf(b->os, sizeof(b->os), "Windows");
-	boot_volume(b, fs, n);
-	found = boot_file(b, root, loader);
-	boot_add_file(b, "loader", root,
-		      found ? found + strlen(root->path) + 1 : "/Windows/System32/winload.efi");
+	boot_volume(b, root, fs, n);
+	/* Without a BCD that names it: the one that there is. */
+	found = b->loader ? NULL : boot_file(b, root, loader);
+	if (!b->loader)
+		boot_add_file(b, "loader", root,
+			      found ? found + strlen(root->path) + 1
+				    : "/Windows/System32/winload.efi");
 	free(found);
 	boot_add_file(b, "kernel", root, "/Windows/System32/ntoskrnl.exe");
 	boot_add_file(b, "HAL", root, "/Windows/System32/hal.dll");
@@ -271,7 +369,7 @@ void boot_windows(struct boot *b, struct layer *root, struct layer *const *fs, s
 	hive = hive_link(b, "SYSTEM hive", root, path, &file);
 	if (hive) {
 		drivers(b, root, regf_of(hive), place);
-		pending(b, regf_of(hive), place);
+		pending(b, root, regf_of(hive), place);
 	}
 	layer_free(file);
 	snprintf(path, sizeof(path), "%sSOFTWARE", config);

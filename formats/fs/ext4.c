@@ -88,8 +88,11 @@ static int ext4_probe(struct layer *below)
 	if (below->size < EXT4_SUPER_AT + EXT4_SUPER_LEN ||
 	    layer_read(below, EXT4_SUPER_AT, &sb, sizeof(sb), &bad))
 		goto out;
-	/* Not a copy of a superblock that happens to lie here. */
-	if (le16(sb.magic) != EXT4_MAGIC || bad.n || le16(sb.block_group_nr))
+	if (le16(sb.magic) != EXT4_MAGIC || bad.n)
+		goto out;
+	/* Not a copy of a superblock that happens to lie here: of a damaged one the number says nothing. */
+	if (le16(sb.block_group_nr) &&
+	    (!(le32(sb.ro_compat) & EXT4_R_METADATA_CSUM) || ext4_super_sum_ok(&sb)))
 		goto out;
 	if (ext4_super_ok(&sb, below->size))
 		score = le32(sb.ro_compat) & EXT4_R_METADATA_CSUM && ext4_super_sum_ok(&sb) ? 95

@@ -27,7 +27,6 @@ linux() { # NAME UUID-OF-THE-FILE-SYSTEM
 	local root=$OUT/lroot
 	rm -rf "$root"
 	python3 -B "$TOP/fixtures/linux/make_linux.py" "$root"
-	cp -r "$root"/boot/* "$root/root/boot/"
 	truncate -s 30M "$OUT/l"
 	mkfs.ext4 -q -U "$2" -d "$root/root" "$OUT/l"
 	qemu-img convert -O qcow2 "$OUT/l" "$1"
@@ -35,7 +34,7 @@ linux() { # NAME UUID-OF-THE-FILE-SYSTEM
 UUID=17171717-1717-4717-9717-171717171703
 
 links() { # STATE: what is in that state
-	jq -r 'select(.record == "boot" and .state == "'"$1"'") | .link' "$OUT/case/report.json" | sort | xargs
+	jq -r 'select(.record == "boot" and .state == "'"$1"'") | .link' "$OUT/case/report.json" | sort | paste -sd' '
 }
 
 @test "the registry hives of the recipe are what hivex takes for hives" {
@@ -102,13 +101,77 @@ links() { # STATE: what is in that state
 	rm -r "$OUT/case"
 	linux b.qcow2 99999999-2222-3333-4444-555555555555
 	run_vdiskck triage b.qcow2 -o "$OUT/case"
-	[ "$(links broken)" = "root device" ]
+	[ "$(links broken)" = "GRUB's entry root device" ]
+	expect_text "its root root=UUID=$UUID is on no volume here"
 	rm -r "$OUT/case"
 	linux c.qcow2 $UUID
 	debugfs -w -R 'rm /boot/vmlinuz-6.1.0-16-amd64' "$OUT/l" 2>/dev/null
 	qemu-img convert -O qcow2 "$OUT/l" c.qcow2
 	run_vdiskck triage c.qcow2 -o "$OUT/case"
-	[ "$(links broken)" = kernel ]
+	[ "$(links broken)" = "GRUB's entry kernel" ]
+	expect_text 'it names /boot/vmlinuz-6.1.0-16-amd64, which is not there'
+}
+
+# A GPT disk with an EFI system partition and Windows, whose BCD names the partition NUMBER of DISK-GUID.
+gpt_windows() { # NAME NUMBER DISK-GUID
+	PYTHONPATH=$TOP/fixtures/demo:$TOP/fixtures/windows python3 -B - "$OUT" "$1" "$2" "$3" <<-'END'
+		import os, shutil, sys, uuid
+		import make_windows as win
+		from disks import MIB, PART_GUID, fat, gpt
+		out, name, number, disk = sys.argv[1:]
+		device = win.partition(PART_GUID[int(number) - 1], uuid.UUID(disk))
+		trees = [(win.esp(device, device), 8), (win.volume(), 20)]
+		parts = []
+		for i, (files, size) in enumerate(trees):
+		    tree, part = "%s/p%d.tree" % (out, i), "%s/p%d" % (out, i)
+		    shutil.rmtree(tree, ignore_errors=True)
+		    win.write(tree, files)
+		    fat(part, size * MIB, tree)
+		    parts.append((part, ["C12A7328-F81F-11D2-BA4B-00A0C93EC93B", "EBD0A0A2-B9E5-4433-87C0-68B6B72699C7"][i]))
+		gpt(name, parts)
+	END
+}
+
+@test "the default entry's device: Windows is on it, on another one, nowhere, or it is of another disk" {
+	local disk=16161616-1616-4616-9616-161616161616
+	gpt_windows a.img 2 $disk
+	run_vdiskck triage a.img -o "$OUT/case"
+	expect_status 0
+	expect_text 'ok +boot device +the partition of the default entry, and Windows is on it \(raw/gpt/p2\)'
+	rm -r "$OUT/case"
+	gpt_windows b.img 1 $disk
+	run_vdiskck triage b.img -o "$OUT/case"
+	[ "$(links broken)" = "boot device" ]
+	expect_text 'but Windows is on another one'
+	rm -r "$OUT/case"
+	gpt_windows c.img 3 $disk
+	run_vdiskck triage c.img -o "$OUT/case"
+	[ "$(links broken)" = "boot device" ]
+	expect_text 'partition 16161616-1616-4616-9616-161616161603, which this disk does not have'
+	rm -r "$OUT/case"
+	gpt_windows d.img 2 99999999-1616-4616-9616-161616161616
+	run_vdiskck triage d.img -o "$OUT/case"
+	[ -z "$(links broken)" ]
+	rm -r "$OUT/case"
+	gpt_windows e.img 3 99999999-1616-4616-9616-161616161616
+	run_vdiskck triage e.img -o "$OUT/case"
+	[[ "$(links 'not decided')" == *"boot device"* ]]
+	expect_text 'which is not this one: that disk would tell'
+}
+
+@test "an init that is no program is a broken link" {
+	linux a.qcow2 $UUID
+	debugfs -w -R "rm /usr/lib/systemd/systemd" "$OUT/l" 2>/dev/null
+	head -c 60000 /dev/urandom >"$OUT/noise"
+	printf '\0\0\0\0' | dd of="$OUT/noise" conv=notrunc status=none
+	debugfs -w -f - "$OUT/l" >/dev/null 2>&1 <<-END
+		cd /usr/lib/systemd
+		write $OUT/noise systemd
+	END
+	qemu-img convert -O qcow2 "$OUT/l" b.qcow2
+	run_vdiskck triage b.qcow2 -o "$OUT/case"
+	[ "$(links broken)" = init ]
+	expect_text 'its first bytes are not those of a program'
 }
 
 @test "a disk without a system says that it has none" {
