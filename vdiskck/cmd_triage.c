@@ -11,6 +11,7 @@
 #include <time.h>
 
 #include "formats/stack.h"
+#include "recover/symptoms.h"
 #include "vdiskck/checkup.h"
 #include "vdiskck/commands.h"
 #include "vdiskck/core/source.h"
@@ -242,6 +243,7 @@ int cmd_triage(const struct args *a)
 {
 	struct triage t = {.layers = js_array(), .facts = js_object()};
 	int status = UNDECIDABLE;
+	char bad[512];
 
 	if (a->n_rest || !a->output || !a->parts) {
 		js_free(t.layers);
@@ -251,6 +253,11 @@ int cmd_triage(const struct args *a)
 		if (!a->parts)
 			return usage_hint(a, "--only and --skip leave no part");
 		return usage_hint(a, "-o CASE is needed: the folder for the report");
+	}
+	if (a->symptoms && symptoms_load(a->symptoms, bad, sizeof(bad))) {
+		js_free(t.layers);
+		js_free(t.facts);
+		return usage_hint(a, "--symptoms: %s", bad);
 	}
 	run_init(&t.r, a);
 	t.parts = a->quick ? a->parts & ~(unsigned)PART_DATA : a->parts;
@@ -273,6 +280,7 @@ int cmd_triage(const struct args *a)
 	systems_free(&t.systems);
 	causes_free(&t.causes);
 	timeline_free(&t.logs);
+	symptoms_unload();
 	diskmap_free(&t.map);
 	for (size_t i = 0; i < t.saved.n; i++)
 		free(t.saved.v[i].path);

@@ -30,6 +30,7 @@ enum {
 	O_HELP,
 	O_DATA,
 	O_QUICK,
+	O_SYMPTOMS,
 	O_REBUILD,
 	O_OFFSET,
 	O_AT,
@@ -104,6 +105,7 @@ static const struct row {
 	{"force", O_FORCE, NULL, CMD_EXPORT, "overwrite what is there (never the image)"},
 	{"long", 'l', NULL, CMD_LS, "mode, owner, size, time, and how sure it is"},
 	{"recursive", 'R', NULL, CMD_LS, "what is below, too: one path a line"},
+	{"symptoms", O_SYMPTOMS, "FILE", CMD_TRIAGE, "more rules for events that tell of trouble"},
 	{"deleted", 'd', NULL, CMD_LS | CMD_EXTRACT, "deleted files only"},
 	{"all", 'a', NULL, CMD_LS | CMD_EXTRACT, "deleted files and the file system's own as well"},
 	{"output", 'o', "DIR", CMD_EXTRACT, "the folder to write to: new or empty"},
@@ -432,6 +434,7 @@ static int set(struct args *a, int c, char *arg)
 	case O_PROGRESS: return set_progress(a, arg);
 	case O_DATA: a->opt.data = true; return 0;
 	case O_QUICK: a->quick = true; return 0;
+	case O_SYMPTOMS: a->symptoms = arg; return 0;
 	case O_REBUILD: a->opt.rebuild = true; return 0;
 	case O_OFFSET: return set_offset(a, arg);
 	case O_AT: a->at = arg; return 0;

@@ -66,6 +66,7 @@ struct args {
 	unsigned parts;			/* triage: enum triage_part */
 	const char **files; /* ditto: NULL-terminated, or NULL; freed by options_free() */
 	bool hash;
+	const char *symptoms; /* ditto: file of rules, or NULL */
 	enum when progress;
 	int argc; /* as given, for maps and logs that quote the command */
 	char **argv;
