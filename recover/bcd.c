@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "recover/bcd.h"
 
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -31,7 +32,7 @@ void bcd_device(const uint8_t *p, size_t len, struct bcd_device *d)
 	le64_t start;
 	le32_t signature;
 
-	*d = (struct bcd_device){BCD_NONE};
+	*d = (struct bcd_device){.type = BCD_NONE};
 	if (len < offsetof(struct element, part))
 		return;
 	memset(&e, 0, sizeof(e));
@@ -62,7 +63,7 @@ static void element_device(const struct regf *h, const char *entry, const char *
 	char key[160];
 	uint32_t at, value;
 
-	*d = (struct bcd_device){BCD_NONE};
+	*d = (struct bcd_device){.type = BCD_NONE};
 	snprintf(key, sizeof(key), "Objects\\%s\\Elements\\%s", entry, element);
 	if (regf_find(h, h->root, key, &at) || regf_value(h, at, "Element", &value) ||
 	    regf_data(h, value, &data))
