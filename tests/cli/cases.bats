@@ -17,7 +17,7 @@ CASES=$BATS_TEST_DIRNAME/../cases
 
 @test "a vdiskck that names nothing, and one that finds fault with all, fail it" {
 	mkdir -p "$OUT/build"
-	printf '#!/bin/sh\nmkdir -p "$8"; echo "{\\"record\\":\\"cause\\"}" >"$8/report.json"; echo "damaged: x: something"; exit 2\n' \
+	printf '#!/bin/sh\nmkdir -p "$9"; echo "{\\"record\\":\\"cause\\"}" >"$9/report.json"; echo "damaged: x: something"; exit 2\n' \
 		>"$OUT/build/vdiskck"
 	chmod +x "$OUT/build/vdiskck"
 	ln -s "$(realpath "${BUILD:-$BATS_TEST_DIRNAME/../../build}")/fixtures" "$OUT/build/fixtures"
