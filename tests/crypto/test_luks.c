@@ -11,40 +11,14 @@
 #include "tests/lib/luks1_build.h"
 #include "tests/lib/luks2_build.h"
 
-enum { LEN = 64 << 10, SLOT = 0xd0 }; /* SLOT: LUKS1's first keyslot */
-
-static void fill(uint8_t *p, size_t len)
-{
-	for (size_t i = 0; i < len / 512; i++)
-		luks1_text(i, p + 512 * i);
-}
+enum { LEN = LUKS2_PLAIN, SLOT = 0xd0 }; /* SLOT: LUKS1's first keyslot */
 
 static struct image *luks2(void)
 {
 	static uint8_t plain[LEN];
 
-	fill(plain, LEN);
+	luks2_fill(plain, LEN);
 	return luks2_build(plain, LEN, 512);
-}
-
-static void passphrase(struct image *img, unsigned k)
-{
-	image_key(img, KEY_PASSPHRASE, luks2_passphrase(k), strlen(luks2_passphrase(k)));
-}
-
-/* Bytes [off, off + len) of the open layer are what fill() made. */
-static void assert_plain(struct image *img, uint64_t off, size_t len)
-{
-	uint8_t *got = malloc(len), *want = malloc(LEN);
-	struct ranges bad = {0};
-
-	assert_true(got && want);
-	fill(want, LEN);
-	assert_int_equal(layer_read(img->top, off, got, len, &bad), 0);
-	assert_int_equal(bad.n, 0);
-	assert_memory_equal(got, want + off, len);
-	free(got);
-	free(want);
 }
 
 /* A LUKS1 header with one keyslot in use that has its place. */
@@ -106,7 +80,7 @@ static void luks1_without_a_keyslot_needs_the_volume_key(void **state)
 	image_check(img, &luks1_ops);
 	assert_finding(img, LUKS_NO_KEYSLOT, SLOT);
 	assert_int_equal(img->err, 0);
-	assert_plain(img, 0, LEN);
+	luks2_assert_plain(img, 0, LEN);
 	image_free(img);
 }
 
@@ -132,7 +106,7 @@ static void luks1_keyslots_that_cannot_be(void **state)
 		image_check(img, &luks1_ops);
 		assert_finding(img, LUKS_KEYSLOT_IMPOSSIBLE, SLOT);
 		assert_int_equal(img->err, 0);
-		assert_plain(img, 0, LEN); /* the data itself is not hit */
+		luks2_assert_plain(img, 0, LEN); /* the data itself is not hit */
 		image_free(img);
 	}
 }
@@ -156,7 +130,7 @@ static void luks1_keyslots_that_are_not_in_use_are_looked_at(void **state)
 			assert_finding(img, LUKS_KEYSLOT_UNUSED_BAD, SLOT + 48);
 		else
 			assert_clean(img);
-		assert_plain(img, 0, LEN);
+		luks2_assert_plain(img, 0, LEN);
 		image_free(img);
 	}
 }
@@ -183,17 +157,17 @@ static void luks2_opens_with_its_passphrase(void **state)
 	static uint8_t plain[LEN];
 
 	(void)state;
-	fill(plain, LEN);
+	luks2_fill(plain, LEN);
 	for (int i = 0; i < 2; i++) {
 		struct image *img = luks2_build(plain, LEN, sectors[i]);
 
-		passphrase(img, 0);
+		luks2_key(img, 0);
 		image_check(img, &luks2_ops);
 		assert_int_equal(img->err, 0);
 		assert_clean(img);
-		assert_plain(img, 0, LEN);
+		luks2_assert_plain(img, 0, LEN);
 		image_no_keys(img);
-		passphrase(img, 1); /* its keyslot holds a key that no segment uses */
+		luks2_key(img, 1); /* its keyslot holds a key that no segment uses */
 		image_check(img, &luks2_ops);
 		assert_int_equal(img->err, -EKEYREJECTED);
 		image_free(img);
@@ -217,7 +191,7 @@ static void luks2_keyslots_that_cannot_be(void **state)
 		struct image *img = luks2();
 
 		luks2_edit(img, "\"keyslots\"", damage[i][0], damage[i][1]);
-		passphrase(img, 0);
+		luks2_key(img, 0);
 		image_check(img, &luks2_ops);
 		assert_finding(img, LUKS_KEYSLOT_IMPOSSIBLE, 4096);
 		assert_int_equal(img->err, -ENOKEY); /* none of what is left could take it */
@@ -266,13 +240,13 @@ static void the_newer_luks2_header_is_used(void **state)
 		memcpy(img->buf + older_at + 0x18, "older", 5);
 		luks2_sum(img, 0);
 		luks2_sum(img, 1);
-		passphrase(img, 0);
+		luks2_key(img, 0);
 		image_check(img, &luks2_ops);
 		assert_int_equal(img->err, 0);
 		assert_finding(img, LUKS2_HEADER_STALE, older_at + 16);
 		assert_string_equal(image_first(img, LUKS2_HEADER_STALE)->stored, "sequence id 5");
 		assert_string_equal(((struct luks *)img->top->priv)->label, "");
-		assert_plain(img, 0, LEN);
+		luks2_assert_plain(img, 0, LEN);
 		image_free(img);
 	}
 }
@@ -285,10 +259,10 @@ static void luks2_cut_in_its_data(void **state)
 	(void)state;
 	luks2_edit(img, "\"segments\"", "\"dynamic\"", "\"65536\"");
 	image_resize(img, LUKS2_DATA + LEN - 4096);
-	passphrase(img, 0);
+	luks2_key(img, 0);
 	image_check(img, &luks2_ops);
 	assert_finding(img, LUKS_TRUNCATED, 4096);
-	assert_plain(img, 0, LEN - 4096);
+	luks2_assert_plain(img, 0, LEN - 4096);
 	assert_lost(img, LEN - 4096, 4096, LAYER_READ_PAST_END);
 	image_free(img);
 }
@@ -310,8 +284,8 @@ static void a_keyslot_made_to_hang_is_not_tried(void **state)
 
 		luks2_edit(img, "\"keyslots\"",
 			   "\"pbkdf2\",\"hash\":\"sha256\",\"iterations\":1000", kdf[i]);
-		passphrase(img, 0);
-		passphrase(img, 1);
+		luks2_key(img, 0);
+		luks2_key(img, 1);
 		image_open(img, &luks2_ops);
 		assert_finding(img, LUKS_KEYSLOT_COSTLY, LUKS2_SLOT0);
 		assert_int_equal(img->err, -ENOKEY);
@@ -357,7 +331,7 @@ static void a_digest_made_to_hang_opens_nothing(void **state)
 
 	(void)state;
 	luks2_edit(img, "\"digests\"", "\"iterations\":1000", "\"iterations\":4294967295");
-	passphrase(img, 0);
+	luks2_key(img, 0);
 	image_open(img, &luks2_ops);
 	assert_int_equal(img->err, -EKEYREJECTED);
 	image_free(img);
@@ -394,13 +368,13 @@ static void a_detached_header_opens_its_device(void **state)
 	assert_finding(img, LUKS_HEADER_ALONE, 0);
 
 	bare->headers = headers;
-	passphrase(bare, 0);
+	luks2_key(bare, 0);
 	image_discover(bare);
 	assert_non_null(bare->top);
 	assert_string_equal(bare->top->ops->name, "luks2");
 	assert_clean(bare);
 	assert_true(headers_used(bare->source));
-	assert_plain(bare, 0, LEN);
+	luks2_assert_plain(bare, 0, LEN);
 	unlink(path);
 	image_free(img);
 	image_free(bare);
@@ -419,7 +393,7 @@ static void a_backup_of_a_header_wins_over_a_damaged_one(void **state)
 	close(fd);
 	write_file(path, img->buf, LUKS2_DATA);
 	memset(img->buf + LUKS2_SLOT0, 0, LUKS2_SLOT); /* the keyslot of the device is gone */
-	passphrase(img, 0);
+	luks2_key(img, 0);
 	image_discover(img);
 	assert_int_equal(img->top->state, -EKEYREJECTED);
 	assert_finding(img, LUKS_KEYSLOT_OVERWRITTEN, ANYWHERE);
@@ -427,7 +401,7 @@ static void a_backup_of_a_header_wins_over_a_damaged_one(void **state)
 	image_discover(img);
 	assert_int_equal(img->top->state, 0);
 	assert_clean(img);
-	assert_plain(img, 0, LEN);
+	luks2_assert_plain(img, 0, LEN);
 	unlink(path);
 	image_free(img);
 }

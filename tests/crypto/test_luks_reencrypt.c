@@ -3,38 +3,10 @@
 #include <errno.h>
 #include <stdio.h>
 
-#include "crypto/keys.h"
 #include "crypto/luks.h"
-#include "tests/lib/luks1_build.h"
 #include "tests/lib/luks2_build.h"
 
-enum { LEN = 64 << 10 };
-
-static void fill(uint8_t *p, size_t len)
-{
-	for (size_t i = 0; i < len / 512; i++)
-		luks1_text(i, p + 512 * i);
-}
-
-static void passphrase(struct image *img, unsigned k)
-{
-	image_key(img, KEY_PASSPHRASE, luks2_passphrase(k), strlen(luks2_passphrase(k)));
-}
-
-/* Bytes [off, off + len) of the open layer are what fill() made. */
-static void assert_plain(struct image *img, uint64_t off, size_t len)
-{
-	uint8_t *got = malloc(len), *want = malloc(LEN);
-	struct ranges bad = {0};
-
-	assert_true(got && want);
-	fill(want, LEN);
-	assert_int_equal(layer_read(img->top, off, got, len, &bad), 0);
-	assert_int_equal(bad.n, 0);
-	assert_memory_equal(got, want + off, len);
-	free(got);
-	free(want);
-}
+enum { LEN = LUKS2_PLAIN };
 
 enum { HOT = 20 << 10, HOT_LEN = 8 << 10, OLD_FROM = HOT + HOT_LEN };
 
@@ -54,7 +26,7 @@ static struct image *reencrypting(const char *resilience, uint32_t sector)
 	char size[32], keyslot[256];
 	size_t n;
 
-	fill(plain, LEN);
+	luks2_fill(plain, LEN);
 	img = luks2_build(plain, LEN, sector);
 	memcpy(old, img->buf + LUKS2_DATA, LEN);
 	for (uint32_t at = 0; at < OLD_FROM; at += sector) {
@@ -120,16 +92,16 @@ static void both_sides_of_a_reencryption_are_read(void **state)
 	for (size_t i = 0; i < sizeof(kinds) / sizeof(*kinds); i++) {
 		struct image *img = reencrypting(kinds[i].resilience, kinds[i].sector);
 
-		passphrase(img, 0);
-		passphrase(img, 1);
+		luks2_key(img, 0);
+		luks2_key(img, 1);
 		image_check(img, &luks2_ops);
 		assert_int_equal(img->err, 0);
 		assert_finding(img, LUKS_REENCRYPTION, 0);
 		assert_int_equal(image_worse(img, BLEMISH), 1);
 		assert_int_equal(img->top->size, LEN);
-		assert_plain(img, 0, LEN);
+		luks2_assert_plain(img, 0, LEN);
 		for (uint64_t off = 100; off < LEN - 3000; off += 1777)
-			assert_plain(img, off, 2999);
+			luks2_assert_plain(img, off, 2999);
 		image_free(img);
 	}
 }
@@ -142,11 +114,11 @@ static void a_zone_that_nothing_proves_is_doubtful(void **state)
 	uint8_t buf[LEN];
 
 	(void)state;
-	passphrase(img, 0);
-	passphrase(img, 1);
+	luks2_key(img, 0);
+	luks2_key(img, 1);
 	image_check(img, &luks2_ops);
-	assert_plain(img, 0, HOT);
-	assert_plain(img, OLD_FROM, LEN - OLD_FROM);
+	luks2_assert_plain(img, 0, HOT);
+	luks2_assert_plain(img, OLD_FROM, LEN - OLD_FROM);
 	assert_int_equal(layer_read(img->top, 0, buf, LEN, &bad), 0);
 	ranges_sort(&bad);
 	assert_int_equal(bad.n, 1);
@@ -163,16 +135,16 @@ static void one_key_of_two_reads_its_side(void **state)
 		reencrypting("\"checksum\",\"hash\":\"sha256\",\"sector_size\":512", 512);
 
 	(void)state;
-	passphrase(img, 1);
+	luks2_key(img, 1);
 	image_check(img, &luks2_ops);
 	assert_int_equal(img->err, 0);
-	assert_plain(img, 0, HOT);
+	luks2_assert_plain(img, 0, HOT);
 	assert_lost(img, OLD_FROM, LEN - OLD_FROM, LAYER_LOCKED);
 	image_no_keys(img);
-	passphrase(img, 0);
+	luks2_key(img, 0);
 	image_check(img, &luks2_ops);
 	assert_lost(img, 0, HOT, LAYER_LOCKED);
-	assert_plain(img, OLD_FROM, LEN - OLD_FROM);
+	luks2_assert_plain(img, OLD_FROM, LEN - OLD_FROM);
 	image_free(img);
 }
 
@@ -234,13 +206,13 @@ static struct image *moving(uint8_t plain[LEN], uint8_t cipher[LEN])
 {
 	struct image *img;
 
-	fill(plain, LEN);
+	luks2_fill(plain, LEN);
 	img = luks2_build(plain, LEN, 512);
 	memcpy(cipher, plain, LEN);
 	luks2_encrypt(0, 512, 0, cipher, LEN);
 	image_resize(img, IMAGE);
 	memset(img->buf + LUKS2_DATA, 0x5a, IMAGE - LUKS2_DATA);
-	passphrase(img, 0);
+	luks2_key(img, 0);
 	return img;
 }
 
@@ -253,9 +225,9 @@ static void assert_moving(struct image *img)
 	assert_finding(img, LUKS_REENCRYPTION, 0);
 	assert_int_equal(image_worse(img, BLEMISH), 1);
 	assert_int_equal(img->top->size, LEN);
-	assert_plain(img, 0, LEN);
+	luks2_assert_plain(img, 0, LEN);
 	for (uint64_t off = 100; off < LEN - 3000; off += 1777)
-		assert_plain(img, off, 2999);
+		luks2_assert_plain(img, off, 2999);
 	assert_int_equal(layer_map(img->top, HOT, &run), 0);
 	assert_int_equal(run.kind, EXTENT_DATA);
 	image_exercise(img->top);

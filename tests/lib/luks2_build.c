@@ -3,8 +3,10 @@
 
 #include <stdio.h>
 
+#include "crypto/keys.h"
 #include "crypto/prim.h"
 #include "crypto/sector.h"
+#include "tests/lib/luks1_build.h"
 
 enum { KEY_LEN = 64, STRIPES = 8, ITERATIONS = 1000, SALT = 32, BINARY = 4096 };
 
@@ -220,4 +222,29 @@ struct image *luks2_build(const uint8_t *plain, size_t len, uint32_t sector)
 	image_poke(img, LUKS2_DATA, plain, len);
 	luks2_encrypt(0, sector, 0, img->buf + LUKS2_DATA, len);
 	return img;
+}
+
+void luks2_key(struct image *img, unsigned k)
+{
+	image_key(img, KEY_PASSPHRASE, luks2_passphrase(k), strlen(luks2_passphrase(k)));
+}
+
+void luks2_fill(uint8_t *p, size_t len)
+{
+	for (size_t i = 0; i < len / 512; i++)
+		luks1_text(i, p + 512 * i);
+}
+
+void luks2_assert_plain(struct image *img, uint64_t off, size_t len)
+{
+	uint8_t *got = malloc(len), *want = malloc(LUKS2_PLAIN);
+	struct ranges bad = {0};
+
+	assert_true(got && want);
+	luks2_fill(want, LUKS2_PLAIN);
+	assert_int_equal(layer_read(img->top, off, got, len, &bad), 0);
+	assert_int_equal(bad.n, 0);
+	assert_memory_equal(got, want + off, len);
+	free(got);
+	free(want);
 }

@@ -13,6 +13,7 @@ enum {
 	LUKS2_AREA = 0xc000, /* of a reencryption */
 	LUKS2_DATA = 0x10000,
 	LUKS2_BUILD_KEYS = 2,
+	LUKS2_PLAIN = 64 << 10, /* bytes of the plaintext that luks2_fill() makes */
 };
 
 /*
@@ -21,6 +22,12 @@ enum {
  */
 struct image *luks2_build(const uint8_t *plain, size_t len, uint32_t sector);
 const char *luks2_passphrase(unsigned k);
+/* luks2_key() - that passphrase for the session, from the next image_open() on */
+void luks2_key(struct image *img, unsigned k);
+/* luks2_fill() - text that says in each sector where it belongs; @len at most LUKS2_PLAIN */
+void luks2_fill(uint8_t *p, size_t len);
+/* luks2_assert_plain() - bytes [off, off + len) of the open layer are that, and none is bad */
+void luks2_assert_plain(struct image *img, uint64_t off, size_t len);
 /* luks2_json() - the JSON of the primary header */
 const char *luks2_json(const struct image *img);
 /* luks2_set_json() - in both headers, checksums made good */
