@@ -37,6 +37,15 @@ locked() { # a LUKS1 volume in disk.img, and key files outside the evidence
 	[[ "$output" == *"aes-xts-plain64"* ]]
 }
 
+@test "what is locked is not exported, and no file is left" {
+	locked
+	run_vdiskck export disk.img --at raw/luks1 -o "$OUT/got" </dev/null
+	[ "$status" = 3 ]
+	[[ "$stderr" == *"raw/luks1 is locked"* ]]
+	[[ "$stderr" != *"bytes:"* ]]
+	[ ! -e "$OUT/got" ]
+}
+
 @test "a wrong key is told from none" {
 	locked
 	run_vdiskck check disk.img --keys "$OUT/wrong" --json
