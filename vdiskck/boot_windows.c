@@ -269,7 +269,7 @@ static void hive_damaged(struct boot *b, const char *what, const char *place, ui
 	while (first < c->n && finding_severity(c->v[first].id) != DAMAGE)
 		first++;
 	e = first < c->n ? &c->v[first] : NULL;
-	boot_add(b, what, BOOT_BROKEN, place, "%" PRIu64 " damage%s in it%s%s%s%s%s%s%s", found,
+	boot_add(b, what, BOOT_BROKEN, place, "%" PRIu64 " damage%s%s%s%s%s%s%s%s", found,
 		 found == 1 ? "" : "s", e ? ": " : "", e ? e->message : "",
 		 e && e->path ? ", at " : "", e && e->path ? e->path : "", e ? " [" : "",
 		 e ? finding_name(e->id) : "", e ? "]" : "");

@@ -291,6 +291,30 @@ static bool by_shape(struct looking *k, const struct cause_shape *sh)
 	return false;
 }
 
+/* What the other copy, or the number of the last write, tells. */
+static bool by_other(struct looking *k)
+{
+	struct cause c = {.kind = CAUSE_STALE, .sure = CAUSE_LIKELY};
+	unsigned older = causes_writes_older(k->e, k->l), bit;
+	uint64_t off;
+
+	if (older) {
+		add(k, c,
+		    "its end is %u write%s older than the rest: a write was interrupted between two "
+		    "sectors, or an older sector came back",
+		    older, older == 1 ? "" : "s");
+		return true;
+	}
+	if (!causes_copy_bit(k->e, k->l, &off, &bit))
+		return false;
+	c.kind = CAUSE_BIT;
+	c.side = CAUSE_BELOW;
+	c.sure = CAUSE_STRONG;
+	c.at = c.stored = (struct place){k->l->path, off, 1};
+	add(k, c, "it differs from the other copy in bit %u of byte 0x%" PRIx64 " alone", bit, off);
+	return true;
+}
+
 static void look(struct looking *k)
 {
 	struct cause c = {.sure = CAUSE_LIKELY};
@@ -308,6 +332,8 @@ static void look(struct looking *k)
 		overwritten(k, &sh);
 		goto out;
 	}
+	if (k->l && !k->l->state && by_other(k))
+		goto out;
 	if (shaped && by_shape(k, &sh))
 		goto out;
 	if (k->hint && k->hint->text) {

@@ -24,5 +24,9 @@ bool causes_looks_at(enum finding_id id);
 const struct cause_hint *causes_hint(enum finding_id id);
 /* causes_sum() - the checksum that @e says is wrong, which covers bytes of @l; false: not known */
 bool causes_sum(const struct entry *e, struct layer *l, struct cause_sum *s);
+/* causes_writes_older() - the torn part of an NTFS record is so many writes older than the rest; or 0 */
+unsigned causes_writes_older(const struct entry *e, struct layer *l);
+/* causes_copy_bit() - the only bit in which a copy differs from the one that is used; false: not one */
+bool causes_copy_bit(const struct entry *e, struct layer *l, uint64_t *off, unsigned *bit);
 
 #endif

@@ -91,6 +91,15 @@ cause() { # JQ-FILTER
 	jq -se 'any(.record == "cause" and .finding == "vhd-bat-past-end" and .kind == "bit")' "$OUT/case2/report.json"
 }
 
+@test "a copy of the footer with one wrong bit: which one" {
+	volume
+	qemu-img convert -O vpc "$OUT/v" a.vhd
+	flip a.vhd 40
+	run_vdiskck triage a.vhd -o "$OUT/case"
+	expect_status 1
+	cause '.[0].finding == "vhd-footer-copy" and .[0].kind == "bit" and .[0].stored.offset == 40'
+}
+
 @test "a clean image has no cause" {
 	volume
 	"$FIX/mkbitlocker" --password secret "$OUT/v" bl.img >/dev/null

@@ -23,6 +23,9 @@ demo() { # NODE
 
 @test "node16: seven damages in a Windows machine's disk are found, named and located; the rest comes out whole" {
 	demo node16
+	# The record's second sector is the one from before.
+	jq -se 'any(.record == "cause" and .finding == "ntfs-record-torn" and .kind == "stale")' \
+		"$OUT/build/demo/node16.case/report.json"
 }
 
 @test "node17: seven damages in a Linux machine's disk are found, named and located; the rest comes out whole" {
