@@ -42,6 +42,25 @@ static void stop(struct sentence *l)
 		add(l, ". ");
 }
 
+static const char *layer_name(const struct entry *e)
+{
+	const char *slash = strrchr(e->layer, '/');
+
+	return slash ? slash + 1 : e->layer;
+}
+
+/* The first reason why bytes are lost. */
+static void add_reason(struct sentence *l, const struct triage *t)
+{
+	const struct collect *c = &t->r.found;
+
+	for (size_t i = 0; i < c->n; i++)
+		if (c->v[i].lost && finding_severity(c->v[i].id) == DAMAGE) {
+			add(l, " (%s: %s)", layer_name(&c->v[i]), c->v[i].message);
+			return;
+		}
+}
+
 /* What it costs. "Can be read" is said only of what was read. */
 static void add_loss(struct sentence *l, const struct triage *t)
 {
@@ -73,6 +92,8 @@ static void add_loss(struct sentence *l, const struct triage *t)
 		    of);
 	if (elsewhere && !r->lost)
 		add(l, ", but something is missing");
+	if (elsewhere || r->lost)
+		add_reason(l, t);
 }
 
 struct drivers {
@@ -234,7 +255,6 @@ static uint64_t add_findings(struct sentence *l, const struct triage *t, enum se
 
 	for (size_t i = 0; i < c->n; i++) {
 		const struct entry *e = &c->v[i];
-		const char *layer = strrchr(e->layer, '/');
 
 		if (finding_severity(e->id) != s)
 			continue;
@@ -248,7 +268,7 @@ static uint64_t add_findings(struct sentence *l, const struct triage *t, enum se
 		last = e;
 		if (!shown)
 			stop(l);
-		add(l, "%s%s: %s", shown++ ? "; " : lead, layer ? layer + 1 : e->layer, e->message);
+		add(l, "%s%s: %s", shown++ ? "; " : lead, layer_name(e), e->message);
 	}
 	return shown + passed;
 }
@@ -299,7 +319,7 @@ void triage_headline(struct triage *t, int status)
 	add_boot(&l, t);
 	add_loss(&l, t);
 	add_files(&l, t);
-	named = add_findings(&l, t, DAMAGE, "Worst: ");
+	named = add_findings(&l, t, DAMAGE, "Damaged: ");
 	named += add_findings(&l, t, BLEMISH, "Not as it should be: ");
 	named += add_findings(&l, t, UNDECIDED, "Not examined: ");
 	if (n > named)
