@@ -206,7 +206,8 @@ static void cut_front(struct moments *m)
 		free(m->v[keep++].path);
 	}
 	m->n -= keep;
-	memmove(m->v, m->v + keep, m->n * sizeof(*m->v));
+	if (keep)
+		memmove(m->v, m->v + keep, m->n * sizeof(*m->v));
 }
 
 int moments_find(struct moments *m, struct run *r, int64_t last, bool known)
