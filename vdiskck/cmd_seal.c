@@ -10,17 +10,14 @@
 
 #include "vdiskck/commands.h"
 #include "vdiskck/core/json.h"
-#include "vdiskck/core/source.h"
 #include "vdiskck/core/text.h"
 #include "vdiskck/folder.h"
-#include "vdiskck/image_id.h"
 #include "vdiskck/job.h"
 #include "vdiskck/lock.h"
 #include "vdiskck/out_json.h"
 #include "vdiskck/out_text.h"
 #include "vdiskck/plan.h"
-#include "vdiskck/seal.h"
-#include "vdiskck/seal_make.h"
+#include "vdiskck/sealing.h"
 
 enum { ROOT_TEXT = 2 * SEAL_ROOT + 1 };
 
@@ -81,71 +78,82 @@ static int fits(struct run *r, const struct seal *to, const struct seal_head *no
 	return 0;
 }
 
-static int put(void *arg, uint64_t index, uint64_t n, enum seal_kind kind,
-	       const struct seal_leaf *leaf)
+/* A writer: that of an earlier run, if there is one to go on with, or a new one. */
+static int begin(struct run *r, struct seal *old, struct sealing *to)
 {
-	(void)index;
-	return kind == SEAL_DATA ? seal_put(arg, kind, leaf) : seal_put_run(arg, kind, n);
+	const char *path = r->a->output;
+	int err = -ENOENT;
+
+	if (r->a->resume)
+		err = seal_resume(&r->s, path, old, to);
+	if (err == -ESTALE)
+		return run_fail(r, 0,
+				"--resume: %s.part is of another layer, of another generation, or "
+				"the image was written to since; without --resume it begins anew",
+				path),
+		       err;
+	if (err && err != -ENOENT && err != -EALREADY)
+		return run_fail(r, err, "--resume: %s.part", path);
+	if (err != -ENOENT)
+		return err;
+	seal_forget(path);
+	return old ? seal_append(&r->s, path, old, &to->w)
+		   : seal_create(&r->s, path, r->a->force, &to->head, &to->w);
 }
 
-static int write_seal(struct run *r, struct layer *l, struct seal_writer *w,
-		      struct seal_generation *g)
+static int write_seal(struct run *r, struct sealing *to)
 {
-	struct seal_reading rd = {
-		.l = l, .leaves = UINT64_MAX, .what = "sealing", .fn = put, .arg = w};
-	int err = seal_read_leaves(&rd);
+	int err = sealing_run(to);
 
-	if (err) {
-		seal_drop(w);
-		if (err == -EINTR)
-			run_interrupted(r, "nothing was written", "the image was not sealed");
-		return err == -EINTR || r->failed ? err : run_fail(r, err, "%s", r->a->image);
-	}
-	err = seal_commit(w, g);
-	return err ? run_fail(r, err, "%s: not written", r->a->output) : 0;
+	if (err == -EINTR)
+		run_interrupted(r, "what was sealed is kept", "--resume does the rest");
+	else if (err && !r->failed)
+		run_fail(r, err, "%s: not written", r->a->output);
+	return err;
 }
 
 /* A first seal, or one more generation of the one that is there. */
 static int seal(struct run *r, struct layer *l)
 {
-	int64_t made = r->a->time ? r->a->time : (int64_t)time(NULL);
-	struct seal_head now = {.size = l->size, .made = made};
-	struct seal_generation g = {.made = now.made, .image_size = r->source->size};
-	struct seal_writer *w = NULL;
 	struct seal *old = NULL;
+	struct sealing to;
 	int err = 0, lock;
+	size_t n;
 
-	snprintf(now.layer, sizeof(now.layer), "%s", l->path);
-	image_id(l, now.id);
-	source_mtime(r->source, &g.image_mtime);
+	sealing_init(&to, l, r->a->time ? r->a->time : (int64_t)time(NULL));
 	lock = lock_take(r->a->output, O_RDONLY, false);
 	if (lock == -EWOULDBLOCK)
 		return run_fail(r, 0, "%s: another run uses this seal", r->a->output), -EBUSY;
 	if (lock >= 0 && !r->a->force) {
 		err = seal_open(&r->s, r->a->output, &old);
 		if (!err)
-			err = fits(r, old, &now);
-		if (!err)
-			err = seal_append(&r->s, r->a->output, old, &w);
-	} else {
-		err = seal_create(&r->s, r->a->output, r->a->force, &now, &w);
+			err = fits(r, old, &to.head);
 	}
-	if (err) {
+	if (!err)
+		err = begin(r, old, &to);
+	if (err == -EALREADY) {
+		/* Complete, but for the end of the run that made it. */
+		const struct seal_generation *g = seal_generations(old, &n);
+
+		to.g = g[n - 1];
+		seal_forget(r->a->output);
+		err = 0;
+	} else if (err) {
 		r->failed = true;
-		seal_drop(w);
+		seal_drop(to.w);
 	} else {
-		err = write_seal(r, l, w, &g);
+		err = write_seal(r, &to);
 	}
 	seal_close(old);
 	if (lock >= 0)
 		close(lock);
 	if (err)
 		return err;
-	r->lost = g.lost * SEAL_LEAF;
+	r->lost = to.g.lost * SEAL_LEAF;
 	if (r->a->json)
-		run_record(r, json_generation(&now, &g));
+		run_record(r, json_generation(&to.head, &to.g));
 	else
-		text_generation(&g);
+		text_generation(&to.g);
 	return 0;
 }
 

@@ -138,7 +138,7 @@ static const struct row {
 	 "compare with the seal and verify structures only"},
 	{"state", O_STATE, "FILE", CMD_SCRUB | CMD_MERGE,
 	 "keep there how far it came, and the result"},
-	{"resume", O_RESUME, NULL, CMD_SCRUB, "go on where the run that wrote the state ended"},
+	{"resume", O_RESUME, NULL, CMD_SEAL | CMD_SCRUB, "go on where an earlier run was stopped"},
 	{"older-than", O_OLDER_THAN, "DAYS", CMD_SCRUB, "do nothing if it was verified since"},
 	{"older-than", O_OLDER_THAN, "DAYS", CMD_STATUS, "what is overdue; default: 7"},
 	{"prom", O_PROM, "FILE", CMD_SCRUB | CMD_MERGE,

@@ -72,41 +72,14 @@ struct json *state_load(const char *path)
 
 int state_write(const char *path, struct json *j, int *lock)
 {
-	const char *text = js_line(j);
-	size_t len = strlen(text);
-	char *beside;
-	int fd = -1, r;
+	char *text;
+	int len = asprintf(&text, "%s\n", js_line(j)), r;
 
-	if (asprintf(&beside, "%s.new", path) < 0) {
-		js_free(j);
-		return -ENOMEM;
-	}
-	fd = lock_take(beside, O_RDWR | O_CREAT | O_NOFOLLOW, false);
-	r = fd < 0 ? fd : ftruncate(fd, 0) || fchmod(fd, 0644) ? -errno : 0;
-	for (size_t done = 0; !r && done <= len;) {
-		ssize_t n = done < len ? write(fd, text + done, len - done) : write(fd, "\n", 1);
-
-		if (n < 0 && errno != EINTR)
-			r = -errno;
-		done += n > 0 ? (size_t)n : 0;
-	}
-	if (!r && fsync(fd))
-		r = -errno;
-	if (!r && rename(beside, path))
-		r = -errno;
-	if (!r)
-		r = folder_sync(path);
-	else if (fd >= 0)
-		unlink(beside);
-	if (lock && !r) {
-		if (*lock >= 0)
-			close(*lock);
-		*lock = fd;
-	} else if (fd >= 0) {
-		close(fd);
-	}
-	free(beside);
 	js_free(j);
+	if (len < 0)
+		return -ENOMEM;
+	r = file_replace(path, text, (size_t)len, 0644, lock);
+	free(text);
 	return r;
 }
 

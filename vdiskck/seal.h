@@ -113,6 +113,29 @@ int seal_put_run(struct seal_writer *w, enum seal_kind kind, uint64_t n);
 int seal_commit(struct seal_writer *w, struct seal_generation *g);
 void seal_drop(struct seal_writer *w);
 
+/*
+ * Going on. What was put is kept beside the seal (SEAL.part), once a second: a run that is killed
+ * loses no more than that, and the seal is bit for bit what one run would have made.
+ *
+ * seal_checkpoint() - keep it, if it is time to. @g: of the generation that is being made
+ * seal_keep() - the run is stopped: keep it, and leave it there; frees @w
+ * Return 0, or -errno, said.
+ */
+int seal_checkpoint(struct seal_writer *w, const struct seal_head *head,
+		    const struct seal_generation *g);
+int seal_keep(struct seal_writer *w, const struct seal_head *head, const struct seal_generation *g);
+/*
+ * seal_resume() - a writer that goes on where an earlier run was: @to gets it, and its next leaf
+ * @before: as for seal_append(); NULL: a new seal. @to: of the same layer of the same file as then;
+ * its times become those of then.
+ * 0; -ENOENT: there is nothing to go on with; -EALREADY: the seal was complete; -ESTALE: that was
+ * something else; -EBADMSG: it is damaged; other -errno. Not said.
+ */
+struct sealing;
+int seal_resume(struct session *s, const char *path, struct seal *before, struct sealing *to);
+/* seal_forget() - drop what an earlier run has left */
+void seal_forget(const char *path);
+
 /* Reading. */
 
 /*

@@ -9,7 +9,7 @@
 
 #include "crypto/prim.h"
 #include "vdiskck/core/sum.h"
-#include "vdiskck/seal.h"
+#include "vdiskck/seal_internal.h"
 
 enum { LEVELS = 8 }; /* 256^8 leaves: every 64-bit size */
 enum { TAG_LEAF, TAG_NODE, TAG_ZERO, TAG_LOST, TAG_ROOT };
@@ -144,4 +144,41 @@ void seal_tree_root(struct seal_tree *t, uint64_t size, uint8_t root[SEAL_ROOT])
 	}
 	hash_parts(TAG_ROOT, &bytes, sizeof(bytes), top, SEAL_HASH, root, SEAL_ROOT);
 	free(t);
+}
+
+size_t seal_tree_save(const struct seal_tree *t, uint8_t *out)
+{
+	size_t len = 0;
+
+	for (unsigned h = 0; h < LEVELS; h++) {
+		le32_t n = to_le32(t->level[h].n);
+		size_t bytes = t->level[h].n * (size_t)SEAL_HASH;
+
+		if (out) {
+			memcpy(out + len, &n, sizeof(n));
+			memcpy(out + len + sizeof(n), t->level[h].child, bytes);
+		}
+		len += sizeof(n) + bytes;
+	}
+	return len;
+}
+
+bool seal_tree_load(struct seal_tree *t, const uint8_t *p, size_t len)
+{
+	for (unsigned h = 0; h < LEVELS; h++) {
+		le32_t n;
+		size_t bytes;
+
+		if (len < sizeof(n))
+			return false;
+		memcpy(&n, p, sizeof(n));
+		bytes = (size_t)le32(n) * SEAL_HASH;
+		if (le32(n) >= SEAL_FAN || len - sizeof(n) < bytes)
+			return false;
+		t->level[h].n = le32(n);
+		memcpy(t->level[h].child, p + sizeof(n), bytes);
+		p += sizeof(n) + bytes;
+		len -= sizeof(n) + bytes;
+	}
+	return !len;
 }

@@ -16,33 +16,12 @@
 #include "vdiskck/seal_internal.h"
 #include "vdiskck/version.h"
 
-enum { BUFFER_PAGES = 64 };
-
-struct seal_writer {
-	struct session *s;
-	const char *path;
-	char *temporary; /* a new seal: its name until it is complete */
-	int fd;
-	uint64_t begin, page;  /* the generation's first page; the next to write */
-	uint64_t size, leaves; /* of the layer; put so far */
-	struct seal *before;   /* what leaves are compared with, or NULL */
-	struct seal_generation g;
-	uint64_t previous;
-	struct seal_tree *tree;
-	struct seal_page *buf; /* BUFFER_PAGES of them */
-	size_t used;	       /* pages of @buf that are complete */
-	size_t records;	       /* in the page after those */
-	uint64_t n_records, leaf_pages;
-	struct seal_disk_run *run;
-	size_t n_runs, cap_runs;
-};
-
 static int fail(struct seal_writer *w, int r)
 {
 	return session_err(w->s, r, "%s", w->path);
 }
 
-static int write_out(struct seal_writer *w)
+int seal_write_out(struct seal_writer *w)
 {
 	size_t left = w->used * SEAL_PAGE;
 	const char *p = (const char *)w->buf;
@@ -81,10 +60,10 @@ static int page_done(struct seal_writer *w)
 	p->number = to_le64(w->page + w->used);
 	p->crc = to_le32(~sum_crc32c(~0u, p->kind, SEAL_PAGE - sizeof(p->crc)));
 	w->used++;
-	return w->used == BUFFER_PAGES ? write_out(w) : 0;
+	return w->used == BUFFER_PAGES ? seal_write_out(w) : 0;
 }
 
-static struct seal_writer *writer_new(struct session *s, const char *path, uint64_t size)
+struct seal_writer *seal_writer_new(struct session *s, const char *path, uint64_t size)
 {
 	struct seal_writer *w = calloc(1, sizeof(*w));
 
@@ -122,7 +101,7 @@ static int put_head(struct seal_writer *w, const struct seal_head *head)
 int seal_create(struct session *s, const char *path, bool force, const struct seal_head *head,
 		struct seal_writer **to)
 {
-	struct seal_writer *w = writer_new(s, path, head->size);
+	struct seal_writer *w = seal_writer_new(s, path, head->size);
 
 	*to = w;
 	if (!w || asprintf(&w->temporary, "%s.new", path) < 0)
@@ -139,7 +118,7 @@ int seal_create(struct session *s, const char *path, bool force, const struct se
 
 int seal_append(struct session *s, const char *path, struct seal *before, struct seal_writer **to)
 {
-	struct seal_writer *w = writer_new(s, path, seal_head(before)->size);
+	struct seal_writer *w = seal_writer_new(s, path, seal_head(before)->size);
 	size_t n;
 
 	*to = w;
@@ -339,13 +318,13 @@ int seal_commit(struct seal_writer *w, struct seal_generation *g)
 	w->tree = NULL;
 	/* First what the commit page speaks of, then the page itself. */
 	if (!r)
-		r = write_out(w);
+		r = seal_write_out(w);
 	if (!r && fdatasync(w->fd))
 		r = fail(w, -errno);
 	if (!r)
 		r = put_done(w, g, run_pages);
 	if (!r)
-		r = write_out(w);
+		r = seal_write_out(w);
 	if (!r && (ftruncate(w->fd, (off_t)(w->page * SEAL_PAGE)) || fsync(w->fd)))
 		r = fail(w, -errno);
 	if (!r && w->temporary && rename(w->temporary, w->path))
@@ -357,7 +336,7 @@ int seal_commit(struct seal_writer *w, struct seal_generation *g)
 		if (r)
 			fail(w, r);
 	}
-	seal_drop(w);
+	seal_drop(w); /* and with it what would be gone on with */
 	return r;
 }
 
@@ -369,6 +348,13 @@ void seal_drop(struct seal_writer *w)
 		close(w->fd);
 	if (w->temporary && w->fd >= 0)
 		unlink(w->temporary);
+	if (w->fd >= 0)
+		seal_forget(w->path);
+	seal_writer_free(w);
+}
+
+void seal_writer_free(struct seal_writer *w)
+{
 	free(w->temporary);
 	free(w->tree);
 	free(w->buf);

@@ -15,16 +15,14 @@
 
 #include "formats/stack.h"
 #include "vdiskck/core/json.h"
-#include "vdiskck/core/source.h"
 #include "vdiskck/core/text.h"
 #include "vdiskck/folder.h"
-#include "vdiskck/image_id.h"
 #include "vdiskck/job.h"
 #include "vdiskck/lock.h"
 #include "vdiskck/plan.h"
 #include "vdiskck/scrub_layer.h"
 #include "vdiskck/scrub_state.h"
-#include "vdiskck/seal_make.h"
+#include "vdiskck/sealing.h"
 
 #define EVERY_NS 1000000000ull
 
@@ -37,97 +35,55 @@ struct shard {
 	uint64_t saved_ns;
 };
 
-/* Leaves from the part's first on that a seal has, in its newest generation. */
-static uint64_t sealed_to(struct seal *to, const struct plan_part *part)
-{
-	uint64_t at = part->first;
-	enum seal_kind kind;
-	size_t n;
-
-	seal_generations(to, &n);
-	while (at < part->end) {
-		uint64_t run = seal_run(to, n - 1, at, &kind);
-
-		if (kind == SEAL_SAME)
-			break;
-		at += run;
-	}
-	return at < part->end ? at : part->end;
-}
-
-static int put(void *arg, uint64_t index, uint64_t n, enum seal_kind kind,
-	       const struct seal_leaf *leaf)
-{
-	(void)index;
-	return kind == SEAL_DATA ? seal_put(arg, kind, leaf) : seal_put_run(arg, kind, n);
-}
-
-/* What an earlier run of this shard sealed, of the same file at the same time. */
-static struct seal *earlier(struct shard *sh, const struct seal_generation *now)
+/* Has an earlier run of this shard sealed all of it, of the same file at the same time? */
+static bool done(struct shard *sh, const struct sealing *to)
 {
 	const struct seal_generation *g;
-	struct seal *to = NULL;
+	struct seal *old = NULL;
+	bool all = false;
 	size_t n;
 
-	if (access(sh->name, F_OK) || seal_open(&sh->r.s, sh->name, &to))
-		return NULL;
-	g = seal_generations(to, &n);
-	if (seal_head(to)->size == sh->part->size && g->image_size == now->image_size &&
-	    g->image_mtime == now->image_mtime)
-		return to;
-	seal_close(to);
-	return NULL;
-}
+	if (access(sh->name, F_OK) || seal_open(&sh->r.s, sh->name, &old))
+		return false;
+	g = seal_generations(old, &n);
+	if (seal_head(old)->size == sh->part->size && g->image_size == to->g.image_size &&
+	    g->image_mtime == to->g.image_mtime) {
+		uint64_t at = sh->part->first;
+		enum seal_kind kind;
 
-static int seal_rest(struct shard *sh, struct layer *l, struct seal *old, uint64_t done,
-		     struct seal_generation *g)
-{
-	struct seal_head head = {.size = l->size, .made = sh->plan->time};
-	struct seal_reading rd = {.l = l,
-				  .first = done,
-				  .leaves = sh->part->end - done,
-				  .what = "sealing",
-				  .fn = put};
-	struct seal_writer *w = NULL;
-	int r, e;
-
-	snprintf(head.layer, sizeof(head.layer), "%s", l->path);
-	image_id(l, head.id);
-	r = seal_create(&sh->r.s, sh->name, true, &head, &w);
-	rd.arg = w;
-	if (!r) {
-		seal_begin_at(w, sh->part->first);
-		r = old ? seal_copy(w, old, sh->part->first, done) : 0;
+		for (all = true; at < sh->part->end && all; at += seal_run(old, n - 1, at, &kind))
+			all = seal_run(old, n - 1, at, &kind) && kind != SEAL_SAME;
 	}
-	if (!r)
-		r = seal_read_leaves(&rd);
-	if (r && r != -EINTR) {
-		seal_drop(w);
-		return r;
-	}
-	e = seal_commit(w, g); /* stopped: what was done until then */
-	return e ? e : r;
+	seal_close(old);
+	return all;
 }
 
 static int seal_shard(struct shard *sh)
 {
 	struct run *r = &sh->r;
 	struct layer *l = stack_find(r->source, sh->part->layer);
-	struct seal_generation g = {.made = sh->plan->time, .image_size = r->source->size};
-	struct seal *old;
-	uint64_t done = sh->part->first;
-	int err = 0;
+	struct sealing to;
+	int err;
 
 	if (!l || l->state || l->size != sh->part->size)
 		return run_fail(r, -ESTALE, "%s: %s is not as it was planned", r->a->image,
 				sh->part->layer);
-	source_mtime(r->source, &g.image_mtime);
-	old = earlier(sh, &g);
-	if (old)
-		done = sealed_to(old, sh->part);
-	if (!old || done < sh->part->end)
-		err = seal_rest(sh, l, old, done, &g);
-	seal_close(old);
+	sealing_init(&to, l, sh->plan->time);
+	if (done(sh, &to))
+		return 0;
+	to.next = sh->part->first;
+	to.end = sh->part->end;
+	/* What is left of another time, or damaged, is made anew. */
+	err = seal_resume(&r->s, sh->name, NULL, &to);
+	if (err) {
+		err = seal_create(&r->s, sh->name, true, &to.head, &to.w);
+		if (!err)
+			seal_begin_at(to.w, sh->part->first);
+		else
+			seal_drop(to.w);
+	}
+	if (!err)
+		err = sealing_run(&to);
 	return err && err != -EINTR ? run_fail(r, err, "%s", sh->name) : err;
 }
 

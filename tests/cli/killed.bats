@@ -1,41 +1,8 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# Killed at any point, or out of space there: build/fault_shim.so counts the calls that write, and
-# strikes at one of them. No test here depends on how fast the machine is.
+# Seals and scrubs that are killed, at points that are random but the same in every run.
 load common
-
-PROGRAM=${VDISKCK_PROGRAM:-$VDISKCK}
-SHIM=${PROGRAM%/*}/fault_shim.so
-
-# The program with the shim before it; FAULT_... are in the environment.
-faulty() {
-	status=0
-	output=$(ASAN_OPTIONS=verify_asan_link_order=0:detect_leaks=0 LD_PRELOAD=$SHIM FAULT_HURRY=1 FAULT_COUNT=1 \
-		"$PROGRAM" "$@" --jobs 1 2>"$OUT/stderr") || status=$?
-	stderr=$(cat "$OUT/stderr")
-}
-
-calls() { sed -n 's/^calls: //p' "$OUT/stderr"; }
-
-# What a run says, but for how long it took.
-said() { jq -cS 'del(.seconds)' <<<"$output"; }
-
-# A file system with files, random data, rot in three places; a cluster of the qcow2 that nothing needs.
-disk() {
-	[ -e "$SHIM" ] || skip "no fault_shim.so"
-	truncate -s 5M a.raw
-	mke2fs -q -F -t ext4 a.raw
-	head -c 2M /dev/urandom | dd of=a.raw bs=64k seek=40 conv=notrunc status=none
-	qemu-img convert -O qcow2 a.raw a.qcow2
-}
-
-rot() { # FILE OFFSET...
-	local when file=$1 at
-	when=$(stat -c %y "$file")
-	shift
-	for at; do printf ROTTEN | dd of="$file" bs=1 seek="$at" conv=notrunc status=none; done
-	touch -d "$when" "$file"
-}
+load faults
 
 # Kill COMMAND at random points and go on with it, until it was killed TIMES and came to its end.
 kill_and_go_on() { # TIMES COMMAND...
@@ -59,7 +26,7 @@ kill_and_go_on() { # TIMES COMMAND...
 	disk
 	"$PROGRAM" seal a.qcow2 -o "$OUT/s" >/dev/null
 	rot a.qcow2 1200000 1700000 2000000 2000700
-	faulty scrub a.qcow2 --seal "$OUT/s" --json
+	faulty scrub --jobs 1 a.qcow2 --seal "$OUT/s" --json
 	expect_status 2
 	said >"$OUT/whole"
 	grep -q '"id":"scrub-rot"' "$OUT/whole"
@@ -71,7 +38,7 @@ kill_and_go_on() { # TIMES COMMAND...
 		diff "$OUT/whole" <(said)
 		rm "$OUT/state"
 	}
-	kill_and_go_on 50 scrub a.qcow2 --seal "$OUT/s" --json --state "$OUT/state" --resume
+	kill_and_go_on 50 scrub --jobs 1 a.qcow2 --seal "$OUT/s" --json --state "$OUT/state" --resume
 }
 
 @test "a scrub goes on behind the parts that were done: structure, tags, ciphertext" {
@@ -81,19 +48,19 @@ kill_and_go_on() { # TIMES COMMAND...
 	dd if=/dev/zero of=l.raw bs=64k seek=60 count=4 conv=notrunc status=none
 	run_vdiskck seal l.raw -o "$OUT/s"
 	rot l.raw 4000000
-	faulty scrub l.raw --seal "$OUT/s" --json --state "$OUT/state"
+	faulty scrub --jobs 1 l.raw --seal "$OUT/s" --json --state "$OUT/state"
 	said >"$OUT/whole"
 	check_killed() { :; }
 	check_ended() {
 		diff "$OUT/whole" <(said)
 		rm "$OUT/state"
 	}
-	kill_and_go_on 20 scrub l.raw --seal "$OUT/s" --json --state "$OUT/state" --resume
+	kill_and_go_on 20 scrub --jobs 1 l.raw --seal "$OUT/s" --json --state "$OUT/state" --resume
 	# Killed when the result is to be written, each part is kept.
-	faulty scrub l.raw --seal "$OUT/s" --json --state "$OUT/state"
+	faulty scrub --jobs 1 l.raw --seal "$OUT/s" --json --state "$OUT/state"
 	local all
 	all=$(calls)
-	FAULT_AT=$((all - 4)) faulty scrub l.raw --seal "$OUT/s" --json --state "$OUT/other"
+	FAULT_AT=$((all - 4)) faulty scrub --jobs 1 l.raw --seal "$OUT/s" --json --state "$OUT/other"
 	[ $status = 137 ]
 	[ "$(jq -c '[.parts[].what]' "$OUT/other")" = '["structure and tags","ciphertext"]' ]
 }
@@ -103,13 +70,90 @@ kill_and_go_on() { # TIMES COMMAND...
 	local eio=${PROGRAM%/*}/eio_shim.so at
 	"$PROGRAM" seal a.raw -o "$OUT/s" >/dev/null
 	export EIO_PATH=a.raw EIO_RANGES=1000000+4096,3000000+512 SHIM="$SHIM $eio"
-	faulty scrub a.raw --seal "$OUT/s" --json
+	faulty scrub --jobs 1 a.raw --seal "$OUT/s" --json
 	expect_status 2
 	said >"$OUT/whole"
 	[ "$(grep -c '"id":"source-unreadable"' "$OUT/whole")" = 4 ]
-	FAULT_AT=150 faulty scrub a.raw --seal "$OUT/s" --json --state "$OUT/state"
+	FAULT_AT=150 faulty scrub --jobs 1 a.raw --seal "$OUT/s" --json --state "$OUT/state"
 	[ $status = 137 ]
 	jq -e '.passes[0].next > 16 and .passes[0].next < 70' "$OUT/state"
-	faulty scrub a.raw --seal "$OUT/s" --json --state "$OUT/state" --resume
+	faulty scrub --jobs 1 a.raw --seal "$OUT/s" --json --state "$OUT/state" --resume
 	diff "$OUT/whole" <(said)
+}
+
+@test "a seal that is killed at 50 points is bit for bit that of one run; so is one more generation" {
+	disk
+	# More than a page of leaves, some of them zeros, and some that can't be read.
+	truncate -s 8M a.raw
+	"$PROGRAM" seal a.raw -o "$OUT/one" --time @1700000000 >/dev/null
+	check_killed() { [ ! -e "$OUT/s" ] || "$PROGRAM" seal --verify "$OUT/s" >/dev/null; }
+	check_ended() {
+		expect_status 0
+		cmp "$OUT/one" "$OUT/s"
+		[ "$(ls "$OUT")" = "$(printf 'one\ns\nstderr')" ]
+		rm "$OUT/s"
+	}
+	kill_and_go_on 50 seal --jobs 1 a.raw -o "$OUT/s" --time @1700000000 --resume
+	rm -f "$OUT"/s*
+	printf new | dd of=a.raw bs=1 seek=2700000 conv=notrunc status=none
+	printf newer | dd of=a.raw bs=1 seek=4700000 conv=notrunc status=none
+	cp "$OUT/one" "$OUT/s"
+	cp "$OUT/one" "$OUT/zero"
+	"$PROGRAM" seal a.raw -o "$OUT/one" --time @1700000100 >/dev/null
+	check_ended() {
+		expect_status 0
+		cmp "$OUT/one" "$OUT/s"
+		cp "$OUT/zero" "$OUT/s"
+	}
+	kill_and_go_on 20 seal --jobs 1 a.raw -o "$OUT/s" --time @1700000100 --resume
+}
+
+@test "what is left of a seal is not gone on with if it is of something else" {
+	disk
+	faulty seal --jobs 1 a.raw -o "$OUT/one" --time @1700000000
+	FAULT_AT=$(($(calls) / 2)) faulty seal --jobs 1 a.raw -o "$OUT/s"
+	[ $status = 137 ]
+	[ -s "$OUT/s.part" ]
+	cp "$OUT/s.part" "$OUT/part"
+	touch -d '2 days ago' a.raw
+	run_vdiskck seal a.raw -o "$OUT/s" --resume
+	expect_status 3
+	expect_text 'the image was written to since'
+	[ ! -e "$OUT/s" ]
+	printf X | dd of="$OUT/s.part" bs=1 seek=300 conv=notrunc status=none
+	run_vdiskck seal a.raw -o "$OUT/s" --resume
+	expect_status 3
+	expect_text 's.part: Bad message'
+	# Without --resume it begins anew, and nothing is left.
+	run_vdiskck seal a.raw -o "$OUT/s" --time @1700000000
+	expect_status 0
+	[ ! -e "$OUT/s.part" ]
+	[ ! -e "$OUT/s.new" ]
+	# The same when the seal is there and its part was not removed any more.
+	run_vdiskck seal a.raw -o "$OUT/s" --time @1700000000 --resume
+	expect_text 'generation 2 .*, 0 leaves changed'
+}
+
+@test "shards that are killed and gone on with make the seal of one run" {
+	disk
+	truncate -s 40M a.raw
+	head -c 1M /dev/urandom | dd of=a.raw bs=1M seek=36 conv=notrunc iflag=fullblock status=none
+	"$PROGRAM" seal a.raw -o "$OUT/one" --time @1700000000 >/dev/null
+	mkdir "$OUT/d"
+	"$PROGRAM" seal --plan 2 a.raw -o "$OUT/s" --time @1700000000 >"$OUT/d/plan.jsonl"
+	local at k
+	for k in 0 1; do
+		for at in 9 11 12; do
+			# The one that is killed is the child, which does the work.
+			FAULT_AT=$at faulty seal --jobs 1 --shard $k --plan "$OUT/d/plan.jsonl"
+			expect_status 3
+		done
+		[ -n "$(ls "$OUT"/d/*.part)" ]
+		faulty seal --jobs 1 --shard $k --plan "$OUT/d/plan.jsonl"
+		expect_status 0
+		[ -z "$(ls "$OUT"/d/*.part)" ]
+	done
+	run_vdiskck merge "$OUT/d"
+	expect_status 0
+	cmp "$OUT/one" "$OUT/s"
 }
