@@ -123,7 +123,9 @@ static void put_all(FILE *f, const struct json *j)
 	uint64_t sealed = leaves - sum(j, "unsealed") - sum(j, "unreadable");
 
 	metric(f, "vdiskck_build_info", "gauge", "The program that wrote this.");
-	fputs("vdiskck_build_info{version=\"" VDISKCK_VERSION "\"} 1\n", f);
+	/* With the image's labels: files of many images lie in one folder, and no two may have one series. */
+	labels(f, "vdiskck_build_info", j, "version", VDISKCK_VERSION);
+	fputs("1\n", f);
 	one(f, j, "vdiskck_scrub_last_start_timestamp_seconds", "gauge",
 	    "When the newest scrub began.", number(j, "begun"));
 	one(f, j, "vdiskck_scrub_last_success_timestamp_seconds", "gauge",

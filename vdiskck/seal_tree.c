@@ -36,17 +36,15 @@ static void hash_parts(uint8_t tag, const void *a, size_t a_len, const void *b, 
 
 void seal_leaf_make(uint64_t index, const void *data, size_t len, struct seal_leaf *leaf)
 {
+	size_t whole = len / SEAL_SECTOR, rest = len % SEAL_SECTOR;
+	uint32_t crc[SEAL_SECTORS + 1] = {0};
 	le64_t at = to_le64(index);
-	const uint8_t *p = data;
 
-	for (size_t i = 0; i < SEAL_SECTORS; i++) {
-		size_t off = i * SEAL_SECTOR, left = off < len ? len - off : 0;
-		uint32_t crc = 0;
-
-		if (left)
-			crc = ~sum_crc32c(~0u, p + off, left < SEAL_SECTOR ? left : SEAL_SECTOR);
-		leaf->crc[i] = to_le32(crc);
-	}
+	sum_crc32c_each(data, SEAL_SECTOR, whole, crc);
+	if (rest)
+		sum_crc32c_each((const uint8_t *)data + len - rest, rest, 1, &crc[whole]);
+	for (size_t i = 0; i < SEAL_SECTORS; i++)
+		leaf->crc[i] = to_le32(crc[i]);
 	hash_parts(TAG_LEAF, &at, sizeof(at), data, len, leaf->hash, SEAL_HASH);
 }
 

@@ -143,5 +143,10 @@ rot() { # FILE OFFSET TEXT: change bytes behind everybody's back
 		/^# TYPE/ { if (!($3 in help) || $3 in type) exit 1; type[$3] }
 		!/^#/ { name = $0; sub(/[{ ].*/, "", name); if (!(name in type)) exit 1
 			rest = $0; sub(/^[^}]*} /, "", rest); if (rest !~ /^[0-9.]+$/) exit 1 }' "$OUT/m.prom"
+	# The files of two images in one folder: no series is in both.
+	disk b.raw
+	run_vdiskck seal b.raw -o "$OUT/t"
+	run_vdiskck scrub b.raw --seal "$OUT/t" --format raw --prom "$OUT/n.prom"
+	[ -z "$(cat "$OUT/m.prom" "$OUT/n.prom" | grep -v '^#' | sed 's/} [^}]*$/}/' | sort | uniq -d)" ]
 	if command -v promtool >/dev/null; then promtool check metrics <"$OUT/m.prom"; fi
 }

@@ -43,6 +43,25 @@ static void hardware_and_table_agree_at_every_length_and_place(void **state)
 	assert_int_equal(sum_crc32c(sum_crc32c(1, b, 13), b + 13, 30), sum_crc32c(1, b, 43));
 }
 
+static void many_at_once_are_as_one_by_one(void **state)
+{
+	uint8_t b[11 * 72];
+	uint32_t crc[12];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(b); i++)
+		b[i] = (uint8_t)(i * 2654435761u >> 9);
+	for (size_t len = 0; len <= 72; len++)
+		for (size_t n = 0; n <= 11; n++) {
+			crc[n] = 0x12345678;
+			sum_crc32c_each(b, len, n, crc);
+			for (size_t i = 0; i < n; i++)
+				assert_int_equal(crc[i],
+						 (uint32_t)~crc32c_table(~0u, b + i * len, len));
+			assert_int_equal(crc[n], 0x12345678);
+		}
+}
+
 static void bytes_are_added_up(void **state)
 {
 	static uint8_t b[1 << 17];
@@ -75,6 +94,7 @@ int main(void)
 		cmocka_unit_test(crc32_has_the_known_value),
 		cmocka_unit_test(crc32c_has_the_known_values),
 		cmocka_unit_test(hardware_and_table_agree_at_every_length_and_place),
+		cmocka_unit_test(many_at_once_are_as_one_by_one),
 		cmocka_unit_test(bytes_are_added_up),
 		cmocka_unit_test(any_byte_that_is_not_zero_is_seen),
 	};

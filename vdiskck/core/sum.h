@@ -12,6 +12,11 @@ uint32_t sum_crc32(uint32_t crc, const void *p, size_t len);
  * The usual CRC-32C is ~sum_crc32c(~0, ...); ext4 and jbd2 use the register as it is.
  */
 uint32_t sum_crc32c(uint32_t crc, const void *p, size_t len);
+/*
+ * sum_crc32c_each() - the usual CRC-32C of each of @n runs of @len bytes, one behind the other
+ * Four at a time where the processor has an instruction: one alone waits for its own result.
+ */
+void sum_crc32c_each(const void *p, size_t len, size_t n, uint32_t *crc);
 /* CRC-32 register update (reflected 0xedb88320), no inversion: Linux's crc32_le(), dm-integrity. */
 uint32_t sum_crc32_raw(uint32_t crc, const void *p, size_t len);
 /* XXH64, seed 0, of two pieces as one message; the second may be empty. */
