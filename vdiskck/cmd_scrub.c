@@ -12,6 +12,7 @@
 #include "vdiskck/commands.h"
 #include "vdiskck/core/json.h"
 #include "vdiskck/core/text.h"
+#include "vdiskck/damage.h"
 #include "vdiskck/folder.h"
 #include "vdiskck/image_id.h"
 #include "vdiskck/job.h"
@@ -191,11 +192,28 @@ static int compare(struct run *r, struct scrubbing *g)
 	return err;
 }
 
-/* What was compared means something, be it not all. */
+/*
+ * What was compared means something, be it not all. Before the rest is checked, for that gives names
+ * to all that is bad. It is said by each run that goes on, and so not kept as a part is.
+ */
 static void judge(struct run *r, struct scrubbing *g)
 {
+	bool (*on_fact)(void *arg, const struct finding *f) = r->on_fact;
+
+	r->on_fact = NULL;
 	for (size_t i = 0; i < g->n; i++) {
 		int err = scrub_judge(&g->v[i]);
+
+		if (err && !r->failed)
+			run_fail(r, err, "%s: scrub", r->a->image);
+	}
+	r->on_fact = on_fact;
+}
+
+static void conclude(struct run *r, struct scrubbing *g)
+{
+	for (size_t i = 0; i < g->n; i++) {
+		int err = scrub_renew(&g->v[i]);
 
 		if (err && !r->failed)
 			run_fail(r, err, "%s: scrub", r->a->image);
@@ -244,12 +262,14 @@ static int scrub(struct run *r, struct scrubbing *g)
 		err = compare(r, g);
 	if (err)
 		parts_close(g->state.parts);
+	if (!err || err == -EINTR)
+		judge(r, g);
 	if (!err)
 		err = checkup(r, NULL);
 	else if (err == -EINTR)
 		run_interrupted(r, "what was compared is right", "the rest was not done");
 	if (!err || err == -EINTR)
-		judge(r, g);
+		conclude(r, g);
 	return err;
 }
 
@@ -287,6 +307,7 @@ static int scrub_command(struct run *r, struct scrubbing *g)
 
 	g->state.lock = -1;
 	r->s.opt.data = !r->a->quick;
+	r->hold = true;
 	scrub(r, g);
 	status = g->skipped ? INTACT : keep(r, g, run_status(r));
 	if (!r->a->json && !g->skipped) {
@@ -294,6 +315,8 @@ static int scrub_command(struct run *r, struct scrubbing *g)
 		collect_sort(&r->found);
 		if (!r->a->quiet)
 			text_findings(stdout, r);
+		if (!r->a->quiet)
+			damage_text(stdout, r);
 		text_verdict(stdout, r, status);
 	}
 	return status;

@@ -35,6 +35,7 @@ static struct json *json_generation(const struct seal_head *h, const struct seal
 
 	js_str(j, "record", "seal");
 	js_str(j, "layer", h->layer);
+	js_str(j, "file", h->file);
 	js_u64(j, "size", h->size);
 	if (*h->id)
 		js_str(j, "image_id", h->id);

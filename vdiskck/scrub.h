@@ -59,7 +59,7 @@ struct scrub {
 	bool accept; /* what changed without an account is the user's own: a write */
 	/*
 	 * A new generation to be written: what was written to as it is now, the rest, rot too, as it
-	 * was sealed. Committed or dropped by scrub_judge(). NULL: none.
+	 * was sealed. Committed or dropped by scrub_renew(). NULL: none.
 	 */
 	struct seal_writer *renew;
 	int64_t made; /* the time of that generation; 0: now */
@@ -96,8 +96,10 @@ void scrub_free(struct scrub *s);
  * Memory: what differs, SCRUB_KEPT leaves at most, beyond which nobody looks where one belongs.
  */
 int scrub_compare(struct scrub *s);
-/* scrub_judge() - SCRUB_* findings on s->l, counts, and the new generation if all was compared */
+/* scrub_judge() - SCRUB_* findings on s->l, and counts */
 int scrub_judge(struct scrub *s);
+/* scrub_renew() - after that: the new generation, if one is wanted and all was compared */
+int scrub_renew(struct scrub *s);
 
 /* scrub_still() - s->still, by the image file: not written to since it was sealed, or a parent */
 const char *scrub_still(const struct scrub *s);

@@ -79,10 +79,24 @@ static uint16_t unaccounted(const struct scrub *s, const struct scrub_leaf *d)
 	return left;
 }
 
+/* Where the bytes are stored, as far as they lie together. */
+static void set_place(struct layer *l, struct fact *f)
+{
+	struct extent run;
+
+	f->in = l;
+	if (layer_map(l, f->off, &run) || run.kind != EXTENT_DATA || run.packed)
+		return;
+	f->in = run.in;
+	f->at = run.at;
+	f->at_len = run.len < f->len ? run.len : f->len;
+}
+
 static void say(struct scrub *s, const struct scrub_leaf *d, enum finding_id id, const char *what)
 {
 	const struct seal_generation *g;
 	char first[TIME_TEXT], last[TIME_TEXT];
+	struct fact f;
 	size_t n;
 
 	g = seal_generations(s->to, &n);
@@ -96,12 +110,12 @@ static void say(struct scrub *s, const struct scrub_leaf *d, enum finding_id id,
 		len = (uint64_t)(to - i) * SEAL_SECTOR;
 		if (!len || off >= s->l->size)
 			continue;
-		finding_fact(s->l, id,
-			     &(struct fact){.in = s->l,
-					    .off = off,
-					    .len = len < s->l->size - off ? len : s->l->size - off,
-					    .doubtful = id != SCRUB_CHANGED},
-			     "%s; as it is sealed since %s, and was at %s", what, first, last);
+		f = (struct fact){.off = off,
+				  .len = len < s->l->size - off ? len : s->l->size - off,
+				  .doubtful = id != SCRUB_CHANGED};
+		set_place(s->l, &f);
+		finding_fact(s->l, id, &f, "%s; sealed so since %s, last found so at %s", what,
+			     first, last);
 	}
 }
 
@@ -205,11 +219,9 @@ static void say_spans(struct scrub *s, const struct scrub_spans *in, enum findin
 
 		*count += in->v[i].n;
 		len = len < s->l->size - off ? len : s->l->size - off;
-		finding_fact(
-			s->l, id,
-			&(struct fact){
-				.in = s->l, .off = off, .len = len, .lost = id == SCRUB_UNREADABLE},
-			"%s", what);
+		/* What of it is lost, to the sector, is said where it was read. */
+		finding_fact(s->l, id, &(struct fact){.in = s->l, .off = off, .len = len}, "%s",
+			     what);
 	}
 	if (in->beyond)
 		finding(s->l, id, 0, 0, "%" PRIu64 " more leaves: they are not listed", in->beyond);
@@ -217,7 +229,6 @@ static void say_spans(struct scrub *s, const struct scrub_spans *in, enum findin
 
 int scrub_judge(struct scrub *s)
 {
-	bool all = s->next == s->end && !s->first && s->end == seal_leaves(s->to);
 	int r = find_places(s);
 
 	say_spans(s, &s->lost, SCRUB_UNREADABLE, "sealed, but can't be read now", &s->unreadable);
@@ -232,8 +243,14 @@ int scrub_judge(struct scrub *s)
 		finding(s->l, SCRUB_UNSEALED, 0, 0, "%" PRIu64 " leaves of 64 KiB", s->unsealed);
 	*(s->still || s->track.by ? &s->rot : &s->changed) += s->beyond;
 	session_checked(s->l->s, s->intact * SEAL_LEAF);
-	if (!r && s->renew && all && !s->beyond)
-		r = renew(s);
+	return r;
+}
+
+int scrub_renew(struct scrub *s)
+{
+	bool all = s->next == s->end && !s->first && s->end == seal_leaves(s->to);
+	int r = s->renew && all && !s->beyond ? renew(s) : 0;
+
 	seal_drop(s->renew);
 	s->renew = NULL;
 	return r;

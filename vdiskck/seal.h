@@ -71,6 +71,7 @@ struct seal_head {
 	int64_t made;	  /* seconds since 1970 */
 	char layer[256];  /* its path */
 	char id[SEAL_ID]; /* what the image says that it is: "vhd UUID"; empty: nothing */
+	char file[256];	  /* name of the image file, without its folder; empty: not known */
 };
 
 /* A generation, as its commit page has it. */
@@ -178,7 +179,7 @@ struct seal_disk_head {
 	char magic[8];			    /* "VDCKSEAL" */
 	le32_t version, leaf, sector, zero; /* 1, 65536, 4096 */
 	le64_t size, made;
-	char layer[256], id[SEAL_ID];
+	char layer[256], id[SEAL_ID], file[256];
 };
 
 struct seal_disk_run {

@@ -75,6 +75,7 @@ static int read_head(struct seal *to)
 	to->head.made = (int64_t)le64(h->made);
 	memcpy(to->head.layer, h->layer, sizeof(h->layer) - 1);
 	memcpy(to->head.id, h->id, sizeof(h->id) - 1);
+	memcpy(to->head.file, h->file, sizeof(h->file) - 1);
 	return 0;
 }
 

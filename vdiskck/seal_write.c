@@ -94,6 +94,7 @@ static int put_head(struct seal_writer *w, const struct seal_head *head)
 	h->made = to_le64((uint64_t)head->made);
 	memcpy(h->layer, head->layer, sizeof(h->layer));
 	memcpy(h->id, head->id, sizeof(h->id));
+	memcpy(h->file, head->file, sizeof(h->file));
 	w->begin = 1;
 	return page_done(w);
 }

@@ -17,6 +17,7 @@ void sealing_init(struct sealing *to, struct layer *l, int64_t made)
 			       .g = {.made = made, .image_size = source->size},
 			       .end = UINT64_MAX};
 	snprintf(to->head.layer, sizeof(to->head.layer), "%s", l->path);
+	snprintf(to->head.file, sizeof(to->head.file), "%s", source->path);
 	image_id(l, to->head.id);
 	source_mtime(source, &to->g.image_mtime);
 }

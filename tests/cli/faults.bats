@@ -60,7 +60,7 @@ load faults
 	rot a.raw 2700000
 	FAULT_TIME=1699980000 faulty scrub --jobs 1 a.raw --seal "$OUT/s" --state "$OUT/state" --json
 	expect_status 2
-	expect_json '[.[] | select(.id == "scrub-rot") | .message | contains("as it is sealed since 2023-11-14T22:13:20Z")] == [true]'
+	expect_json '[.[] | select(.id == "scrub-rot") | .message | contains("sealed so since 2023-11-14T22:13:20Z")] == [true]'
 	mkdir "$OUT/d"
 	cp "$OUT/state" "$OUT/d/a.state"
 	jq '.verified = 1999990000' "$OUT/state" >"$OUT/d/a.state"

@@ -84,13 +84,13 @@ rot() { # FILE OFFSET TEXT: change bytes behind everybody's back
 	for i in 1 2; do
 		run_vdiskck scrub a.raw --seal "$OUT/s" --format raw --state "$OUT/state" --json
 		expect_status 2
-		expect_json 'any(.id == "scrub-rot" and (.message | contains("since 2023-11-14T22:13:20Z, and was at '"$verified"'")))'
+		expect_json 'any(.id == "scrub-rot" and (.message | contains("since 2023-11-14T22:13:20Z, last found so at '"$verified"'")))'
 	done
 	# A generation in which rot was kept as it was sealed is no proof that it was right then.
 	run_vdiskck scrub a.raw --seal "$OUT/s" --format raw --reseal --json
 	expect_status 2
 	run_vdiskck scrub a.raw --seal "$OUT/s" --format raw --json
-	expect_json 'any(.id == "scrub-rot" and (.message | contains("was at 2023-11-14T22:13:20Z")))'
+	expect_json 'any(.id == "scrub-rot" and (.message | contains("last found so at 2023-11-14T22:13:20Z")))'
 }
 
 @test "a seal and a state are for one run at a time; the lock of a storage is waited for" {

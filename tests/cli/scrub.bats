@@ -39,6 +39,8 @@ found() { # ID: "offset+length" of its findings, sorted
 	expect_status 2
 	[ "$(found scrub-rot)" = "$((9000000 / 4096 * 4096))+4096" ]
 	expect_json 'any(.record == "scrub" and .rot == 1 and .intact == 1023)'
+	# Down to the byte of the host.
+	expect_json "any(.id == \"scrub-rot\" and .where[0].layer == \"a.vhd\" and .where[0].offset == $((at - 9000000 % 4096)))"
 	disk b.raw
 	run_vdiskck seal b.raw -o "$OUT/t"
 	rot b.raw 50000000 '\001'
@@ -180,6 +182,35 @@ print(base64.b64encode(bits).decode())' "$1"
 	[ "$(found scrub-rot)" = "$((20000000 / 4096 * 4096))+4096" ]
 	run_vdiskck scrub base.qcow2 --seal "$OUT/base" --json
 	expect_status 2
+}
+
+@test "in a chain, each seal is compared with its own link; files that rot hit have names" {
+	truncate -s 8M a.raw
+	mke2fs -q -F -t ext4 a.raw
+	head -c 1M /dev/urandom >"$OUT/data"
+	debugfs -w -R "write $OUT/data data.bin" a.raw 2>/dev/null
+	qemu-img convert -O qcow2 a.raw base.qcow2
+	qemu-img create -q -f qcow2 -b base.qcow2 -F qcow2 top.qcow2
+	qemu-io -f qcow2 -c 'write -P 5 7M 64k' top.qcow2 >/dev/null
+	run_vdiskck seal base.qcow2 -o "$OUT/base"
+	run_vdiskck seal top.qcow2 -o "$OUT/top"
+	run_vdiskck scrub top.qcow2 --seal "$OUT/base" --seal "$OUT/top" --json
+	expect_status 0
+	expect_json '[.[] | select(.record == "scrub") | .layer] == ["qcow2~1", "qcow2"]'
+	local at
+	at=$("$VDISKCK" locate --json base.qcow2 --file /data.bin:500000 | jq -s 'first(.[] | select(.record == "location")) | .where[0].offset')
+	rot base.qcow2 "$at" ROTTEN
+	for seal in base top; do
+		run_vdiskck scrub top.qcow2 --seal "$OUT/$seal" --json
+		expect_status 2
+		expect_json 'any(.record == "file" and .path == "/data.bin" and .why == ["scrub-rot"])'
+		expect_json 'any(.id == "scrub-rot" and .paths == ["qcow2/ext4:/data.bin"] and .where[0].layer == "base.qcow2")'
+	done
+	run_vdiskck scrub top.qcow2 --seal "$OUT/top"
+	expect_text 'qcow2/ext4:/data.bin'
+	# The child as sealed is not its parent: what differs there is no rot.
+	run_vdiskck scrub base.qcow2 --seal "$OUT/top" --json
+	expect_json '[.[] | select(.record == "scrub") | .rot] == [0]'
 }
 
 @test "the seal of another image, and a damaged one, are told" {

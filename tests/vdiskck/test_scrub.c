@@ -59,7 +59,9 @@ static int run_both(struct scrub *sc)
 {
 	int r = scrub_compare(sc);
 
-	return r ? r : scrub_judge(sc);
+	if (!r)
+		r = scrub_judge(sc);
+	return r ? r : scrub_renew(sc);
 }
 
 /* @data as it is now, sealed; then a scrub that is ready to run. */
