@@ -107,6 +107,7 @@ static struct json *json_scrub(const struct scrub *s)
 	js_u64(j, "rot", s->rot);
 	js_u64(j, "misplaced", s->misplaced);
 	js_u64(j, "changed", s->changed);
+	js_u64(j, "suspect", s->suspect);
 	js_u64(j, "written", s->dirty);
 	js_u64(j, "unreadable", s->unreadable);
 	js_u64(j, "transient", s->transient);
@@ -135,6 +136,7 @@ static void text_scrub(const struct scrub *s)
 	put_count(s->misplaced, "WRITTEN TO THE WRONG PLACE");
 	put_count(s->unreadable, "NOT READABLE");
 	put_count(s->changed, "changed, nobody knows by whom");
+	put_count(s->suspect, "changed in files that say nobody wrote to them");
 	put_count(s->transient, "read wrong once");
 	put_count(s->unsealed, "not sealed");
 	putchar('\n');
@@ -202,8 +204,10 @@ static void judge(struct run *r, struct scrubbing *g)
 
 	r->on_fact = NULL;
 	for (size_t i = 0; i < g->n; i++) {
-		int err = scrub_judge(&g->v[i]);
+		int err = scrub_evidence(&g->v[i]);
 
+		if (!err || err == -EINTR)
+			err = scrub_judge(&g->v[i]);
 		if (err && !r->failed)
 			run_fail(r, err, "%s: scrub", r->a->image);
 	}

@@ -236,6 +236,8 @@ void scrub_free(struct scrub *s)
 	free(s->lost.v);
 	free(s->once.v);
 	free(s->known);
+	for (size_t i = 0; i < s->n; i++)
+		free(s->v[i].path);
 	free(s->v);
 }
 

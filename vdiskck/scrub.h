@@ -28,6 +28,10 @@ struct scrub_leaf {
 	uint16_t sectors; /* a bit for each that differs */
 	uint64_t since;	  /* the first generation (from 0) that has it as it was sealed */
 	int64_t good;	  /* when it was last known to be so: seconds since 1970 */
+	/* Set by scrub_evidence(), where nobody kept account. */
+	char *path; /* the file that it belongs to, of several the one written to last; or NULL */
+	int64_t written; /* when that says that it was last written to */
+	bool unknown;	 /* some of it is no file's, or of one that has no times */
 };
 
 /* Leaves [first, first + n) that had another fate. */
@@ -83,7 +87,7 @@ struct scrub {
 	void *arg;
 
 	/* Leaves, by verdict; set by scrub_judge(). */
-	uint64_t rot, misplaced, changed, dirty, unreadable, transient;
+	uint64_t rot, misplaced, changed, suspect, dirty, unreadable, transient;
 };
 
 /* scrub_init() - compare all of @l with the newest generation of @to */
@@ -96,6 +100,13 @@ void scrub_free(struct scrub *s);
  * Memory: what differs, SCRUB_KEPT leaves at most, beyond which nobody looks where one belongs.
  */
 int scrub_compare(struct scrub *s);
+/*
+ * scrub_evidence() - before that: whose the changed leaves are, and when those were written to, by the
+ * file systems on the layer; nothing where there is an account. 0 or -errno.
+ * scrub_unwritten() - do all files that the leaf belongs to say that nobody wrote to them?
+ */
+int scrub_evidence(struct scrub *s);
+bool scrub_unwritten(const struct scrub_leaf *d);
 /* scrub_judge() - SCRUB_* findings on s->l, and counts */
 int scrub_judge(struct scrub *s);
 /* scrub_renew() - after that: the new generation, if one is wanted and all was compared */

@@ -125,6 +125,31 @@ static bool legitimate(const struct scrub *s, const struct scrub_leaf *d)
 	return s->track.by ? !unaccounted(s, d) : s->accept;
 }
 
+/* Nobody kept account: no verdict, but what the file says of its own. */
+static void say_changed(struct scrub *s, struct scrub_leaf *d)
+{
+	char what[256], time[TIME_TEXT];
+
+	if (!d->path) {
+		s->changed++;
+		say(s, d, SCRUB_CHANGED, "changed since it was sealed, and nobody kept account");
+		return;
+	}
+	time_text(d->written, 0, time);
+	if (scrub_unwritten(d)) {
+		s->suspect++;
+		snprintf(what, sizeof(what), "changed in a file that was last written to at %s",
+			 time);
+		say(s, d, SCRUB_SUSPECT, what);
+		return;
+	}
+	s->changed++;
+	snprintf(what, sizeof(what),
+		 "changed since it was sealed, %s a file that was written to at %s",
+		 d->unknown ? "partly in" : "in", time);
+	say(s, d, SCRUB_CHANGED, what);
+}
+
 static void judge(struct scrub *s, struct scrub_leaf *d)
 {
 	char what[160];
@@ -149,8 +174,7 @@ static void judge(struct scrub *s, struct scrub_leaf *d)
 			 s->still ? s->still : s->track.by);
 		say(s, d, SCRUB_ROT, what);
 	} else {
-		s->changed++;
-		say(s, d, SCRUB_CHANGED, "changed since it was sealed, and nobody kept account");
+		say_changed(s, d);
 	}
 }
 

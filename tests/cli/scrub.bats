@@ -66,6 +66,31 @@ found() { # ID: "offset+length" of its findings, sorted
 	expect_json '[.[] | select(.record == "seal") | .changed_leaves] | .[1:] == [1]'
 }
 
+@test "without an account, the times of files are heard" {
+	local at
+	head -c 1M /dev/urandom >"$OUT/data"
+	truncate -s 8M e.raw
+	mke2fs -q -F -t ext4 e.raw
+	printf 'write %s old.bin\nwrite %s new.bin\nsif old.bin mtime 20200101000000\nsif old.bin ctime 20200101000000\n' "$OUT/data" "$OUT/data" |
+		debugfs -w -f - e.raw >/dev/null 2>&1
+	run_vdiskck seal e.raw -o "$OUT/s"
+	for at in old new; do
+		at=$("$VDISKCK" locate --json e.raw --file /$at.bin:500000 | jq -s 'first(.[] | select(.record == "location")) | .where[0].offset')
+		printf CHANGED | dd of=e.raw bs=1 seek="$at" conv=notrunc status=none
+	done
+	touch -d '2 days ago' e.raw
+	run_vdiskck scrub e.raw --seal "$OUT/s" --json
+	# No verdict, but no silence either.
+	expect_status 3
+	expect_json '[.[] | select(.record == "scrub") | .suspect, .changed, .rot] == [1, 1, 0]'
+	expect_json 'any(.id == "scrub-suspect" and .paths == ["raw/ext4:/old.bin"] and (.message | contains("last written to at 2020-01-01T00:00:00Z")))'
+	expect_json 'any(.id == "scrub-changed" and (.message | contains("in a file that was written to at ")))'
+	# What the user says, or an account, goes before it.
+	run_vdiskck scrub e.raw --seal "$OUT/s" --accept --reseal --json
+	expect_status 0
+	expect_json '[.[] | select(.record == "scrub") | .suspect, .changed, .rot, .written] == [0, 0, 0, 2]'
+}
+
 @test "a map of what was written to: rot beside it is rot, what it names is sealed anew" {
 	disk a.raw
 	run_vdiskck seal a.raw -o "$OUT/s"
