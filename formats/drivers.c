@@ -40,8 +40,8 @@ const struct layer_ops *const filesystem_drivers[] = {
 };
 
 const struct layer_ops *const log_drivers[] = {
-	&evtx_ops, &evt_ops,	  &journal_ops, &wer_ops,   &textlog_ops,  &utmp_ops,
-	&dump_ops, &prefetch_ops, &usn_ops,	&kdump_ops, &schedule_ops, NULL,
+	&evtx_ops,     &evt_ops, &journal_ops, &wer_ops,      &textlog_ops, &utmp_ops, &dump_ops,
+	&prefetch_ops, &usn_ops, &kdump_ops,   &schedule_ops, &logfile_ops, NULL,
 };
 
 const struct layer_ops *driver_find(const char *name)

@@ -30,7 +30,7 @@ extern const struct layer_ops mbr_ops, gpt_ops, scan_ops, lvm2_ops, md_ops;
 extern const struct layer_ops ext4_ops;
 extern const struct layer_ops evtx_ops, evt_ops;
 extern const struct layer_ops textlog_ops, utmp_ops, dump_ops, wer_ops, prefetch_ops, usn_ops;
-extern const struct layer_ops kdump_ops, schedule_ops;
+extern const struct layer_ops kdump_ops, schedule_ops, logfile_ops;
 
 /* driver_find() - a driver of any of these kinds by name, or NULL */
 const struct layer_ops *driver_find(const char *name);

@@ -2,8 +2,8 @@
 #include "formats/log/formats.h"
 
 const struct log_driver *const log_formats[] = {
-	&evtx_log, &evt_log,	  &journal_log, &textlog_log, &utmp_log,     &dump_log,
-	&wer_log,  &prefetch_log, &usn_log,	&kdump_log,   &schedule_log, NULL,
+	&evtx_log,     &evt_log, &journal_log, &textlog_log,  &utmp_log,    &dump_log, &wer_log,
+	&prefetch_log, &usn_log, &kdump_log,   &schedule_log, &logfile_log, NULL,
 };
 
 const struct log_driver *log_format(const struct layer *l)
