@@ -144,7 +144,8 @@ int case_db_close(struct case_db *d, bool complete)
 
 	if (!d)
 		return 0;
-	db_done(d->event);
+	if (d->event)
+		case_db_events_end(d);
 	db_done(d->recovered);
 	db_exec(d->db, "COMMIT");
 	/* What was written before has only been given to the kernel: now it goes to the disk. */

@@ -8,7 +8,8 @@
 struct case_db {
 	struct db *db;
 	struct db_put *run, *event, *recovered;
-	bool open; /* the transaction of a part */
+	struct line *text; /* of the columns of an event, with escapes undone */
+	bool open;	   /* the transaction of a part */
 };
 
 /* case_db_part() - what came before is one part, what follows another */

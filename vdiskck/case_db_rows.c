@@ -5,9 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "recover/symptoms.h"
 #include "vdiskck/case_db_internal.h"
-#include "vdiskck/core/json.h"
 #include "vdiskck/core/text.h"
 #include "vdiskck/filespec.h"
 #include "vdiskck/out_entry.h"
@@ -165,51 +163,6 @@ void case_db_boot(struct case_db *d, const struct boot *b)
 		db_row(p);
 	}
 	db_done(p);
-}
-
-void case_db_events(struct case_db *d)
-{
-	d->event = db_prepare(d->db, "INSERT INTO events VALUES(NULL,?,?,?,?,?,?,?,?,?,?,?,?,?,?)");
-	case_db_part(d);
-}
-
-void case_db_events_end(struct case_db *d)
-{
-	db_done(d->event);
-	d->event = NULL;
-}
-
-/* A member of the record: a string or a number as it is, anything else as JSON. */
-static void member(struct db_put *p, int i, const struct json *record, const char *key)
-{
-	struct json *v = js_get(record, key);
-	uint64_t n;
-
-	if (!v)
-		return;
-	if (js_kind(v) == JSON_NUMBER && js_to_u64(v, &n))
-		db_u64(p, i, n);
-	else
-		db_text(p, i, js_kind(v) == JSON_STRING ? js_text(v) : js_line(v));
-}
-
-int case_db_event(void *arg, const struct event_key *k, const char *line)
-{
-	static const char *const column[] = {
-		"time",	    "source",  "channel", "provider", "event_id", "record_id", "level",
-		"computer", "message", "data",	  "path",     "offset",	  "state"};
-	enum { COLUMNS = sizeof(column) / sizeof(*column) };
-	struct case_db *d = arg;
-	struct json *record = js_parse(line, k->len);
-
-	if (!record)
-		return 0; /* a record that nests too deep is in events.jsonl alone */
-	for (int i = 0; i < COLUMNS; i++)
-		member(d->event, i + 1, record, column[i]);
-	db_text(d->event, COLUMNS + 1, k->mark ? symptom_text(k->mark) : NULL);
-	db_row(d->event);
-	js_free(record);
-	return 0;
 }
 
 struct file_rows {

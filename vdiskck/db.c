@@ -147,6 +147,12 @@ void db_text(struct db_put *p, int i, const char *text)
 	sqlite3_bind_text64(p->st, i, safe, strlen(safe), free, SQLITE_UTF8);
 }
 
+void db_utf8(struct db_put *p, int i, const char *text, size_t len)
+{
+	if (p && p->st)
+		sqlite3_bind_text64(p->st, i, text, len, SQLITE_STATIC, SQLITE_UTF8);
+}
+
 /* What SQLite's integers do not hold is text. */
 void db_u64(struct db_put *p, int i, uint64_t v)
 {

@@ -34,6 +34,8 @@ int db_close(struct db *db);
  */
 struct db_put *db_prepare(struct db *db, const char *sql);
 void db_text(struct db_put *p, int i, const char *text); /* NULL: no value */
+/* db_utf8() - the same for @len bytes that are known to be UTF-8, and live until db_row() */
+void db_utf8(struct db_put *p, int i, const char *text, size_t len);
 void db_u64(struct db_put *p, int i, uint64_t v);
 void db_row(struct db_put *p);
 void db_done(struct db_put *p);

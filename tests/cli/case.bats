@@ -10,6 +10,8 @@ node() {
 	mkdir -p "$logs"
 	"$BUILD/fixtures/mkevtx" System 100 300 >"$logs/System.evtx"
 	"$BUILD/fixtures/mkevtx" Application 1 50 >"$logs/Application.evtx"
+	mkdir -p "$OUT/root/Windows/Panther"
+	printf '2019-04-17 18:40:00, Info "quoted" back\\slash tab\there \x01 \xc3\xa9 \xf0\x9f\x92\xa5 {"a":[1,"]"]}\n' >"$OUT/root/Windows/Panther/setupact.log"
 	yes 'a line of the report' | head -c 3M >"$OUT/root/report.txt"
 	truncate -s 40M "$OUT/v"
 	mkfs.vfat -F 32 "$OUT/v" >/dev/null
@@ -60,20 +62,30 @@ contents() { # CASE
 	[ "$(sql "$OUT/case" 'SELECT count(*) FROM damage')" = "$(count file)" ]
 	[ "$(sql "$OUT/case" 'SELECT count(*) FROM boot')" = "$(count boot)" ]
 	[ "$(sql "$OUT/case" 'SELECT count(*) FROM events')" = "$(wc -l <"$OUT/case/logs/events.jsonl")" ]
-	# The id, time and text of each event.
-	sql "$OUT/case" "SELECT record_id || ' ' || time || ' ' || channel || ' ' || offset FROM events ORDER BY id" >"$OUT/have"
-	jq -r '"\(.record_id) \(.time) \(.channel) \(.offset)"' "$OUT/case/logs/events.jsonl" >"$OUT/want"
-	diff "$OUT/want" "$OUT/have"
+	python3 - "$OUT/case" <<-'END'
+		import json, sqlite3, sys
+		db = sqlite3.connect(sys.argv[1] + "/case.sqlite")
+		names = "time source channel provider event_id record_id level computer message data path offset state".split()
+		rows = db.execute("SELECT " + ",".join(names) + " FROM events ORDER BY id").fetchall()
+		lines = open(sys.argv[1] + "/logs/events.jsonl", encoding="utf-8").read().splitlines()
+		assert len(rows) == len(lines) > 350, (len(rows), len(lines))
+		for row, line in zip(rows, lines):
+		    event = json.loads(line)
+		    for name, have in zip(names, row):
+		        want = event.get(name)
+		        assert (json.loads(have) if name == "data" and have else have) == want, (name, have, want)
+		assert any("\U0001f4a5" in (row[8] or "") for row in rows)
+	END
 	# The bytes that are lost of the file, and of the disk.
 	[ "$(sql "$OUT/case" "SELECT lost FROM damage WHERE path = '/report.txt'")" = "$(jq -s '.[] | select(.record == "file" and .path == "/report.txt").lost' "$OUT/case/report.json")" ]
 	[ "$(sql "$OUT/case" "SELECT sum(length) FROM extents WHERE layer = 'vhd' AND state = 'lost'")" = 2097152 ]
 	[ "$(sql "$OUT/case" "SELECT below.layer FROM layers JOIN layers AS below ON below.id = layers.below WHERE layers.layer = 'vhd'")" = node.vhd ]
 	# Files as they are on the volume.
 	[ "$(sql "$OUT/case" "SELECT size || kind || deleted FROM files WHERE path = '/report.txt'")" = 3145728file0 ]
-	[ "$(sql "$OUT/case" "SELECT count(*) FROM files WHERE kind = 'file'")" = 3 ]
+	[ "$(sql "$OUT/case" "SELECT count(*) FROM files WHERE kind = 'file'")" = 4 ]
 	# What was saved, with the digests that sha256sum finds.
 	sql "$OUT/case" "SELECT sha256 || '  ' || output FROM recovered ORDER BY output" >"$OUT/sums"
-	[ "$(wc -l <"$OUT/sums")" = 3 ]
+	[ "$(wc -l <"$OUT/sums")" = 4 ]
 	(cd "$OUT/case" && sha256sum --quiet -c "$OUT/sums")
 }
 
@@ -86,7 +98,7 @@ contents() { # CASE
 	[ -e "$OUT/q3" ] && [ ! -e "$OUT/q4" ]
 	for i in 1 2 3; do sqlite3 -batch -bail "$OUT/case/case.sqlite" <"$OUT/q$i" >"$OUT/a$i"; done
 	cat "$OUT/a1" "$OUT/a3"
-	grep -q '^user data|vhd/fat:/report.txt|[1-9][0-9]*|0|1097216|vhd-bat-past-end' "$OUT/a1"
+	grep -q '^user data|vhd/fat:/report.txt|[1-9][0-9]*|0|1096192|vhd-bat-past-end' "$OUT/a1"
 	[ "$(wc -l <"$OUT/a2")" -gt 0 ]
 	grep -q '^vhd-bat-past-end|.*|node.vhd|15[0-9][0-9]|4|vhd$' "$OUT/a3"
 	# Every table and column of the database is in the manual.
