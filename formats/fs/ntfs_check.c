@@ -87,6 +87,41 @@ static void add_names(struct ntfs_check *k, const struct ntfs_record *r)
 	}
 }
 
+/* A file that has but one name, and no other record. */
+static void add_size(struct ntfs_check *k, const struct ntfs_record *r)
+{
+	const struct ntfs_record_header *h = ntfs_head(r);
+	uint64_t size = 0;
+	unsigned names = 0;
+	struct ntfs_attr a;
+	uint32_t pos = 0;
+
+	if (le64(h->base) || le16(h->flags) & NTFS_IS_DIR || r->number < NTFS_SYSTEM_RECORDS ||
+	    r->state != NTFS_GOOD)
+		return;
+	while (ntfs_attr_next(k->n, r, &pos, &a)) {
+		const struct ntfs_file_name *f =
+			a.type == NTFS_FILE_NAME && a.resident ? ntfs_file_name(a.value) : NULL;
+
+		if (a.type == NTFS_ATTRIBUTE_LIST)
+			return;
+		names += f && f->space != NTFS_DOS;
+		if (a.type == NTFS_DATA && !a.name.len)
+			size = a.size;
+	}
+	if (names == 1 && size != UINT64_MAX)
+		k->sizes[r->number] = size + 1;
+}
+
+static void report_stale(struct ntfs_check *k)
+{
+	if (k->stale)
+		finding(k->l, NTFS_INDEX_SIZE, k->stale_at, sizeof(le64_t),
+			"%" PRIu64 " files have another size in their folder than in their record; "
+			"the first is %s",
+			k->stale, ntfs_check_path(k, k->stale_first));
+}
+
 /* Does the attribute list of a file name records that are not its own, or none? */
 static int check_list(struct ntfs_check *k, uint64_t number)
 {
@@ -135,6 +170,7 @@ static int work(void *arg, struct ntfs_record *r, void *out)
 	if (k->c.bits)
 		err = ntfs_claimed_record(&k->c, r);
 	add_names(k, r);
+	add_size(k, r);
 	/* Where the root of an index is in another record, the flag of a folder says so. */
 	f->list = !le64(h->base) && has_list(k, r);
 	f->index = !le64(h->base) && (le16(h->flags) & NTFS_IS_DIR || has_index(k, r));
@@ -244,10 +280,11 @@ int ntfs_check(struct layer *l)
 	if (!r && c == -ENOMEM)
 		r = c;
 	k.names = calloc(k.n->records + 1, sizeof(*k.names));
+	k.sizes = calloc(k.n->records + 1, sizeof(*k.sizes));
 	k.ino = malloc(sizeof(*k.ino));
 	k.path = malloc(NTFS_PATH_MAX);
 	k.upcase_good = upcase_is_good(l);
-	if (!r && (!k.names || !k.ino || !k.path))
+	if (!r && (!k.names || !k.sizes || !k.ino || !k.path))
 		r = -ENOMEM;
 	if (!r)
 		r = check_state(&k);
@@ -255,6 +292,7 @@ int ntfs_check(struct layer *l)
 		r = ntfs_check_copies(&k);
 	if (!r)
 		r = pass(&k);
+	report_stale(&k);
 	if (!r)
 		r = ntfs_check_names(&k);
 	if (!r && k.c.bits)
@@ -269,6 +307,7 @@ int ntfs_check(struct layer *l)
 		r = ntfs_check_data(&k);
 	ntfs_claimed_free(&k.c);
 	free(k.names);
+	free(k.sizes);
 	free(k.dirs);
 	free(k.ino);
 	free(k.path);

@@ -18,6 +18,10 @@ struct ntfs_check {
 	 * it. Zero: they agree.
 	 */
 	uint64_t *names;
+	/* Of files with one name, one more than their size: the index should have it, too. */
+	uint64_t *sizes;
+	uint64_t stale, stale_first; /* files of which it has not; the first of them */
+	uint64_t stale_at;
 	bool upcase_good; /* names can be compared as Windows does */
 	uint32_t *dirs;	  /* records that have an index */
 	size_t n_dirs, cap_dirs;

@@ -124,14 +124,20 @@ static void check_order(struct walk *w, const uint8_t *key, size_t len, uint64_t
 /* ---- nodes ---- */
 
 /* An entry of a folder: count its name, see ntfs_check_names(). */
-static void count_name(struct walk *w, const struct ntfs_index_entry *e)
+static void count_name(struct walk *w, const struct ntfs_index_entry *e, uint64_t at)
 {
+	struct ntfs_check *k = w->k;
 	const struct ntfs_file_name *f =
 		ntfs_file_name((struct span){(const uint8_t *)(e + 1), le16(e->key_len), 0});
 	uint64_t number = ntfs_ref_number(le64(e->ref));
 
-	if (w->files && f && number < w->k->n->records)
-		w->k->names[number] -= ntfs_check_name(le64(e->ref), f);
+	if (!w->files || !f || number >= k->n->records)
+		return;
+	k->names[number] -= ntfs_check_name(le64(e->ref), f);
+	if (k->sizes[number] && le64(f->size) != k->sizes[number] - 1 && !k->stale++) {
+		k->stale_first = number;
+		k->stale_at = at + sizeof(*e) + offsetof(struct ntfs_file_name, size);
+	}
 }
 
 static int walk_block(struct walk *w, uint64_t vcn, unsigned depth, uint64_t from);
@@ -174,7 +180,7 @@ static int walk_node(struct walk *w, struct span node, uint64_t at, unsigned dep
 		if (last || r)
 			return r;
 		check_order(w, (const uint8_t *)(e + 1), key, at + pos + sizeof(*e));
-		count_name(w, e);
+		count_name(w, e, at + pos);
 		pos += len;
 	}
 	return r;

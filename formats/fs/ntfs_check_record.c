@@ -97,6 +97,23 @@ static void check_sizes(struct look *x, const struct ntfs_attr *a)
 		       a->type, a->allocated);
 }
 
+/* What stands behind the header: a name if there is one, then the value or the mapping pairs. */
+static void check_layout(struct look *x, const struct ntfs_attr *a)
+{
+	const struct ntfs_attr_header *h = (const void *)(x->r->p + a->at);
+	uint32_t value = (uint32_t)(a->value.addr - a->at);
+
+	/* From 0x10 to 0x100 in steps of 0x10; what users define begins at 0x1000. */
+	if (a->type % 0x10 || !a->type || (a->type > 0x100 && a->type < 0x1000))
+		broken(x, NTFS_RECORD_RULE, a->at, 4, "0x%" PRIx32 " is no type of attribute",
+		       a->type);
+	if (value % 8 || (h->name_len && le16(h->name_off) + 2u * h->name_len > value))
+		broken(x, NTFS_RECORD_RULE, a->at + 8, 16,
+		       "attribute 0x%" PRIx32
+		       ": its name of %u units at 0x%x, its value at 0x%" PRIx32,
+		       a->type, h->name_len, le16(h->name_off), value);
+}
+
 static void check_attrs(struct look *x)
 {
 	const struct ntfs_record_header *h = ntfs_head(x->r);
@@ -113,6 +130,7 @@ static void check_attrs(struct look *x)
 			broken(x, NTFS_RECORD_RULE, a.at + 4, 4,
 			       "attribute 0x%" PRIx32 " is %" PRIu64 " bytes long", a.type,
 			       pos - a.at);
+		check_layout(x, &a);
 		if (!a.resident && !a.doubtful) {
 			check_runs(x, &a);
 			check_sizes(x, &a);

@@ -339,6 +339,42 @@ static void a_name_that_changed(void **state)
 	image_free(img);
 }
 
+/* A bit of the size that no other rule sees. */
+static void a_size_that_the_folder_denies(void **state)
+{
+	struct image *img = fresh();
+	struct ntfs_attr a;
+	uint64_t at = attr_at(img, id_of(img, "/big/b1.bin"), NTFS_DATA, "", &a);
+
+	(void)state;
+	assert_int_equal(a.size % 2, 1);
+	img->buf[at + 0x30] ^= 2;
+	img->buf[at + 0x38] ^= 2;
+	image_check(img, &ntfs_ops);
+	assert_finding(img, NTFS_INDEX_SIZE, ANYWHERE);
+	assert_clean(img);
+	image_free(img);
+}
+
+/* 0x80 became 0x81, the value does not begin where one can. */
+static void attributes_that_no_driver_writes(void **state)
+{
+	struct image *img = fresh();
+	struct ntfs_attr a;
+	uint64_t number = id_of(img, "/small/s1.txt");
+	uint64_t at = attr_at(img, number, NTFS_DATA, "", &a);
+
+	(void)state;
+	img->buf[at] ^= 1;
+	image_check(img, &ntfs_ops);
+	assert_finding(img, NTFS_RECORD_RULE, at);
+	img->buf[at] ^= 1;
+	img->buf[at + 0x14] ^= 1;
+	image_check(img, &ntfs_ops);
+	assert_finding(img, NTFS_RECORD_RULE, at + 8);
+	image_free(img);
+}
+
 static void an_index_bitmap_that_is_wrong(void **state)
 {
 	struct image *img = fresh();
@@ -685,6 +721,8 @@ int main(void)
 		cmocka_unit_test(a_torn_index_block),
 		cmocka_unit_test(an_index_block_that_lies_elsewhere),
 		cmocka_unit_test(a_name_that_changed),
+		cmocka_unit_test(a_size_that_the_folder_denies),
+		cmocka_unit_test(attributes_that_no_driver_writes),
 		cmocka_unit_test(an_index_bitmap_that_is_wrong),
 		cmocka_unit_test(copies_in_the_mirror),
 		cmocka_unit_test(the_copy_of_the_boot_sector),
