@@ -107,7 +107,8 @@ static void check_layout(struct look *x, const struct ntfs_attr *a)
 	if (a->type % 0x10 || !a->type || (a->type > 0x100 && a->type < 0x1000))
 		broken(x, NTFS_RECORD_RULE, a->at, 4, "0x%" PRIx32 " is no type of attribute",
 		       a->type);
-	if (value % 8 || (h->name_len && le16(h->name_off) + 2u * h->name_len > value))
+	if (value % 8 || value < (a->resident ? sizeof(struct ntfs_resident) : 0) ||
+	    (h->name_len && le16(h->name_off) + 2u * h->name_len > value))
 		broken(x, NTFS_RECORD_RULE, a->at + 8, 16,
 		       "attribute 0x%" PRIx32
 		       ": its name of %u units at 0x%x, its value at 0x%" PRIx32,

@@ -11,20 +11,12 @@
 
 #include "formats/fs/claim.h"
 #include "formats/fs/ntfs.h"
+#include "formats/fs/ntfs_hits.h"
 #include "vdiskck/core/session.h"
 
 enum {
 	RECORDS_NAMED = 4096, /* of $MFT, one by one; more of them that lie together are one */
 	NAME_CAP = NTFS_PATH_MAX + 64,
-};
-
-/* A run of an attribute that meets what was asked for. */
-struct hit {
-	uint64_t base;		       /* record of the file */
-	uint64_t record;	       /* that has the attribute */
-	uint32_t attr;		       /* where in the record */
-	bool packed;		       /* its unit is compressed */
-	uint64_t off, len, stream_off; /* bytes in the volume, and in the attribute */
 };
 
 struct owning {
@@ -33,153 +25,15 @@ struct owning {
 	struct claims c;
 	struct ntfs_entries x;
 	struct ntfs_inode *ino;
-	pthread_mutex_t lock; /* of @hits */
-	struct hit *hits;
-	size_t n_hits, cap_hits;
+	struct ntfs_hits hits;
 	char *name;
 	/* For pick(): the stream wanted, and what to do with its entry. */
 	const char *stream;
 	int (*use)(struct owning *o, const struct fs_entry *e);
-	const struct hit *hit;
+	const struct ntfs_hit *hit;
 	const struct ntfs_attr *attr;
 	bool used;
 };
-
-/* ---- the pass ---- */
-
-static int add_hit(struct owning *o, const struct hit *h)
-{
-	int r = 0;
-
-	pthread_mutex_lock(&o->lock);
-	if (o->n_hits == o->cap_hits) {
-		size_t cap = o->cap_hits ? o->cap_hits * 2 : 256;
-		struct hit *more = realloc(o->hits, cap * sizeof(*more));
-
-		if (more) {
-			o->hits = more;
-			o->cap_hits = cap;
-		} else {
-			r = -ENOMEM;
-		}
-	}
-	if (!r)
-		o->hits[o->n_hits++] = *h;
-	pthread_mutex_unlock(&o->lock);
-	return r;
-}
-
-/* Is the compression unit at @off without a hole, as far as this piece of the attribute tells? */
-static bool unit_is_whole(const struct fs_runs *runs, uint64_t off, uint64_t unit)
-{
-	for (uint64_t at = off; at < off + unit;) {
-		const struct fs_run *run = fs_runs_at(runs, at);
-
-		if (!run || run->off > at)
-			return false;
-		at = run->off + run->len;
-	}
-	return true;
-}
-
-/* @h is a run: add what of it was asked for, compressed units one by one. */
-static int add_run(struct owning *o, const struct fs_runs *runs, struct hit h, uint64_t unit)
-{
-	uint64_t end = h.off + h.len;
-	int r = 0;
-
-	if (!ranges_overlap(o->c.wanted, h.off, h.len))
-		return 0;
-	if (!unit)
-		return add_hit(o, &h);
-	while (h.off < end && !r) {
-		uint64_t start = h.stream_off & ~(unit - 1);
-		struct hit part = h;
-
-		part.len = start + unit - h.stream_off;
-		if (part.len > end - h.off)
-			part.len = end - h.off;
-		part.packed = !unit_is_whole(runs, start, unit);
-		if (ranges_overlap(o->c.wanted, part.off, part.len))
-			r = add_hit(o, &part);
-		h.off += part.len;
-		h.stream_off += part.len;
-	}
-	return r;
-}
-
-static int scan_attr(struct owning *o, const struct ntfs_record *r, const struct ntfs_attr *a)
-{
-	const struct ntfs_record_header *h = ntfs_head(r);
-	struct hit hit = {.base = ntfs_ref_number(le64(h->base)), .record = r->number};
-	uint64_t next, stored = 0, unit = 0;
-	struct fs_runs runs = {0};
-	int err = ntfs_pairs_decode(&o->n->g, a->value, a->lowest_vcn, &runs, &next, &stored);
-
-	if (!le64(h->base))
-		hit.base = r->number;
-	hit.attr = (uint32_t)a->at;
-	if (a->flags & NTFS_COMPRESSED && a->unit && a->unit < 16)
-		unit = (uint64_t)o->n->g.cluster << a->unit;
-	if (err == -EBADMSG) /* the runs before what can't be true are used */
-		err = 0;
-	for (size_t i = 0; i < runs.n && !err; i++) {
-		const struct fs_run *run = &runs.v[i];
-
-		if (run->kind != EXTENT_DATA)
-			continue;
-		hit.off = run->at;
-		hit.len = run->len;
-		hit.stream_off = run->off;
-		err = add_run(o, &runs, hit, unit);
-	}
-	fs_runs_free(&runs);
-	return err;
-}
-
-/* $MFT and $MFTMirr are told by the driver itself, which may have had to rebuild them. */
-static bool by_geometry(const struct ntfs_record *r, const struct ntfs_attr *a)
-{
-	return r->number <= NTFS_MFTMIRR && a->type == NTFS_DATA && !a->name.len;
-}
-
-static int scan_record(void *arg, struct ntfs_record *r, void *out)
-{
-	const struct ntfs_record_header *h = ntfs_head(r);
-	struct owning *o = arg;
-	struct ntfs_attr a;
-	uint32_t pos = 0;
-	int err = 0;
-
-	(void)out;
-	if ((r->state != NTFS_GOOD && r->state != NTFS_TORN) ||
-	    (!(le16(h->flags) & NTFS_IN_USE) && r->number >= NTFS_SYSTEM_RECORDS))
-		return 0;
-	if (le64(h->base) && ntfs_ref_number(le64(h->base)) == NTFS_MFT)
-		return 0;
-	while (!err && ntfs_attr_next(o->n, r, &pos, &a))
-		if (!a.resident && !by_geometry(r, &a))
-			err = scan_attr(o, r, &a);
-	return err;
-}
-
-static int deliver_nothing(void *arg, struct ntfs_record *r, size_t count, void *out)
-{
-	(void)arg;
-	(void)r;
-	(void)count;
-	(void)out;
-	return 0;
-}
-
-static int by_file(const void *pa, const void *pb)
-{
-	const struct hit *a = pa, *b = pb;
-
-	if (a->base != b->base)
-		return a->base < b->base ? -1 : 1;
-	return a->off < b->off ? -1 : a->off > b->off;
-}
 
 /* ---- names ---- */
 
@@ -282,7 +136,7 @@ static uint64_t written(const struct owning *o)
 /* Data of a file: what lies behind its end, or was never written, is free. */
 static int claim_data(struct owning *o, const struct fs_entry *e)
 {
-	const struct hit *h = o->hit;
+	const struct ntfs_hit *h = o->hit;
 	struct fs_owner own = {.off = h->off,
 			       .len = h->len,
 			       .kind = OWNER_FILE,
@@ -312,7 +166,7 @@ static int claim_data(struct owning *o, const struct fs_entry *e)
 	return r;
 }
 
-static const struct ntfs_attr *attr_of(const struct ntfs_inode *ino, const struct hit *h)
+static const struct ntfs_attr *attr_of(const struct ntfs_inode *ino, const struct ntfs_hit *h)
 {
 	for (size_t i = 0; i < ino->n_attrs; i++)
 		if (ino->attrs[i].record == h->record && ino->attrs[i].a.at == h->attr)
@@ -321,7 +175,7 @@ static const struct ntfs_attr *attr_of(const struct ntfs_inode *ino, const struc
 }
 
 /* A hit of the file in o->ino. */
-static int claim_hit(struct owning *o, const struct hit *h)
+static int claim_hit(struct owning *o, const struct ntfs_hit *h)
 {
 	char stream[NTFS_NAME_MAX + 8] = "";
 
@@ -349,25 +203,23 @@ static int claim_hits(struct owning *o)
 	bool loaded = false;
 	int r = 0;
 
-	if (o->n_hits)
-		qsort(o->hits, o->n_hits, sizeof(*o->hits), by_file);
-	for (size_t i = 0; i < o->n_hits && !r; i++) {
-		if (!i || o->hits[i].base != o->hits[i - 1].base) {
+	for (size_t i = 0; i < o->hits.n && !r; i++) {
+		if (!i || o->hits.v[i].base != o->hits.v[i - 1].base) {
 			if (loaded)
 				ntfs_inode_free(o->ino);
 			loaded = true;
-			r = ntfs_inode_load(o->l, o->hits[i].base, o->ino);
+			r = ntfs_inode_load(o->l, o->hits.v[i].base, o->ino);
 			if (r == -EBADMSG) {
 				ntfs_inode_free(o->ino);
-				r = ntfs_rest_load(o->l, o->x.t, o->hits[i].base, o->ino);
+				r = ntfs_rest_load(o->l, o->x.t, o->hits.v[i].base, o->ino);
 			}
 			/* Nothing is left of it but this attribute. */
 			if (r == -ENOENT)
 				r = 0;
-			o->ino->number = o->hits[i].base;
+			o->ino->number = o->hits.v[i].base;
 		}
 		if (!r)
-			r = claim_hit(o, &o->hits[i]);
+			r = claim_hit(o, &o->hits.v[i]);
 	}
 	if (loaded)
 		ntfs_inode_free(o->ino);
@@ -379,7 +231,7 @@ static int claim_hits(struct owning *o)
 /* o->hit is a record of $MFT, o->ino its file. */
 static int claim_record(struct owning *o, const struct fs_entry *e)
 {
-	const struct hit *h = o->hit;
+	const struct ntfs_hit *h = o->hit;
 
 	snprintf(o->name, NAME_CAP, "$MFT record %" PRIu64 "%s%s", h->record, e ? " of " : "",
 		 e ? e->path : "");
@@ -389,7 +241,7 @@ static int claim_record(struct owning *o, const struct fs_entry *e)
 /* Record @number at @at: of a file, or of no file at present. */
 static int claim_one_record(struct owning *o, uint64_t number, uint64_t at)
 {
-	struct hit h = {.base = number, .record = number, .off = at, .len = o->n->g.record};
+	struct ntfs_hit h = {.base = number, .record = number, .off = at, .len = o->n->g.record};
 	int r = ntfs_inode_load(o->l, number, o->ino);
 
 	if (!r && le64(ntfs_head(&o->ino->base)->base)) {
@@ -494,17 +346,11 @@ int ntfs_owners(struct layer *l, const struct ranges *r,
 		int (*fn)(void *arg, const struct fs_owner *o), void *arg)
 {
 	struct owning o = {.l = l, .n = l->priv, .c = {.wanted = r, .fn = fn, .arg = arg}};
-	struct ntfs_scan scan = {.l = l,
-				 .what = "owners",
-				 .work = scan_record,
-				 .deliver = deliver_nothing,
-				 .arg = &o};
 	struct ntfs_tree *tree;
 	int err = r->n ? ntfs_tree_get(l, &tree) : 0;
 
 	if (err || !r->n)
 		return err;
-	pthread_mutex_init(&o.lock, NULL);
 	o.ino = malloc(sizeof(*o.ino));
 	o.name = malloc(NAME_CAP);
 	err = ntfs_entries_init(&o.x, l, tree);
@@ -513,7 +359,7 @@ int ntfs_owners(struct layer *l, const struct ranges *r,
 	if (!err && (!o.ino || !o.name))
 		err = -ENOMEM;
 	if (!err)
-		err = ntfs_scan(&scan);
+		err = ntfs_hits_find(l, r, &o.hits);
 	if (!err)
 		err = claim_places(&o);
 	if (!err)
@@ -522,9 +368,8 @@ int ntfs_owners(struct layer *l, const struct ranges *r,
 		err = claim_rest(&o.c, rest, &o);
 	claims_free(&o.c);
 	ntfs_entries_free(&o.x);
-	free(o.hits);
+	free(o.hits.v);
 	free(o.ino);
 	free(o.name);
-	pthread_mutex_destroy(&o.lock);
 	return err;
 }

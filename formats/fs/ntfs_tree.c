@@ -250,9 +250,7 @@ static int by_ghost(const void *pa, const void *pb)
 {
 	const struct ntfs_ghost *a = pa, *b = pb;
 
-	if (a->number != b->number)
-		return a->number < b->number ? -1 : 1;
-	return a->key < b->key ? -1 : a->key > b->key;
+	return a->number != b->number ? (a->number < b->number ? -1 : 1) : a->key < b->key ? -1 : 1;
 }
 
 static int ask_indexes(struct pass *p)

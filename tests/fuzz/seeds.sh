@@ -79,6 +79,7 @@ for c in 512 4096; do
 	ntfscp -f whole numbers /numbers
 	ntfscp -f -N stream whole numbers /resident
 	head -c 128K whole >ntfs$c
+	{ printf "\2"; tail -c +16385 whole | head -c 100K; } >ntfs-records$c
 	rm whole text numbers
 done
 truncate -s 256K exfat
