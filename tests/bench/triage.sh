@@ -68,6 +68,8 @@ triage() { # OPTION...
 	"$vdiskck" triage -q triage.vhd --keys triage.keys -o triage.case "$@"
 }
 
+# Where there is no KVM, its appliance is emulated.
+[ -w /dev/kvm ] || export LIBGUESTFS_BACKEND=direct LIBGUESTFS_BACKEND_SETTINGS=force_tcg
 guestfish_copy() {
 	rm -rf triage.out
 	mkdir triage.out
