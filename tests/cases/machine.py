@@ -94,7 +94,7 @@ class Machine:
         for name in "var/log/syslog", "srv/data/run-3.bin":
             at = once(data, self.files[name][:4096], name)
             length = len(self.files[name]) & ~4095
-            data[at:at + length] = linux.noise("before " + name, length)
+            data[at:at + length] = linux.before(name, length)
         with open(self.file("old.vol"), "wb") as f:
             f.write(data)
         self.make_disk(LINUX)
@@ -119,7 +119,7 @@ class Machine:
                 f.write(read(self.file("new.raw")))
             for name in "var/log/syslog", "srv/data/run-3.bin":
                 poke(self.file("old.raw"), self.start(self.find(name)),
-                     linux.noise("before " + name, len(self.files[name]) & ~4095))
+                     linux.before(name, len(self.files[name]) & ~4095))
 
     def chain(self, container):
         if container == "vhd":
