@@ -68,8 +68,6 @@ triage() { # OPTION...
 	"$vdiskck" triage -q triage.vhd --keys triage.keys -o triage.case "$@"
 }
 
-# Where there is no KVM, its appliance is emulated.
-[ -w /dev/kvm ] || export LIBGUESTFS_BACKEND=direct LIBGUESTFS_BACKEND_SETTINGS=force_tcg
 guestfish_copy() {
 	rm -rf triage.out
 	mkdir triage.out
@@ -86,7 +84,10 @@ sleuthkit() {
 have() { command -v "$1" >/dev/null; }
 
 if [ ! -e triage.vhd ]; then
-	have ntfs-3g && [ -e /dev/fuse ] || { echo "triage: no FUSE, not measured"; exit 0; }
+	if ! have ntfs-3g || [ ! -e /dev/fuse ]; then
+		echo "triage: no FUSE, not measured"
+		exit 0
+	fi
 	make_image
 fi
 trap 'rm -rf "$dir"/triage.out "$dir"/triage.case "$dir"/triage.evtx' EXIT
@@ -98,6 +99,9 @@ row "and its 43118 events as JSON (logs --quick --channel System)" "$e" "" ""
 row "verdict of all structures, logs, report (triage --quick)" "$q" "" ""
 row "verdict, all $size GiB read and decrypted, free space carved" "$t" "" ""
 if have guestfish && [ "${GUESTFISH:-yes}" != no ]; then
+	# Where KVM does not work, its appliance is emulated.
+	guestfish -a /dev/null run >/dev/null 2>&1 ||
+		export LIBGUESTFS_BACKEND=direct LIBGUESTFS_BACKEND_SETTINGS=force_tcg
 	g=$(runs=1 best guestfish_copy)
 	row "guestfish, decrypted volume: System.evtx" "$g" "$x" 100
 	row "guestfish against the verdict of triage --quick" "$g" "$q" ""
