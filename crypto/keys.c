@@ -92,22 +92,29 @@ fail:
 	return -ENOMEM;
 }
 
-const struct key *keys_next(const struct keyring *ring, const struct key *prev, unsigned mask,
-			    const char *id, const char *id2)
+const struct key *keys_after(const struct keyring *ring, const struct key *prev)
 {
 	/* @k is the first member: a key handed out is its entry. */
 	const struct entry *e = prev   ? ((const struct entry *)prev)->next
 				: ring ? ring->first
 				       : NULL;
 
-	for (; e; e = e->next) {
-		if (!(e->k.kind & mask))
+	return e ? &e->k : NULL;
+}
+
+const struct key *keys_next(const struct keyring *ring, const struct key *prev, unsigned mask,
+			    const char *id, const char *id2)
+{
+	const struct key *k = keys_after(ring, prev);
+
+	for (; k; k = keys_after(ring, k)) {
+		if (!(k->kind & mask))
 			continue;
-		if (!e->k.volume || (id && !strcasecmp(e->k.volume, id)) ||
-		    (id2 && !strcasecmp(e->k.volume, id2)))
-			return &e->k;
+		if (!k->volume || (id && !strcasecmp(k->volume, id)) ||
+		    (id2 && !strcasecmp(k->volume, id2)))
+			break;
 	}
-	return NULL;
+	return k;
 }
 
 /* Read all of @fd, up to @max bytes, into secret memory. */

@@ -52,6 +52,8 @@ void keys_free(struct keyring *ring);
  */
 const struct key *keys_next(const struct keyring *ring, const struct key *prev, unsigned kinds,
 			    const char *id, const char *id2);
+/* keys_after() - the key after @prev (NULL: the first), whatever it is for; NULL: no more */
+const struct key *keys_after(const struct keyring *ring, const struct key *prev);
 /* key_kind_name() - "passphrase", "recovery", ...: as in a key file */
 const char *key_kind_name(enum key_kind kind);
 

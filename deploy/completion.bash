@@ -11,7 +11,7 @@ _vdiskck()
 		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
 		return
 		;;
-	--progress)
+	--progress | --guest)
 		mapfile -t COMPREPLY < <(compgen -W "auto yes no" -- "$cur")
 		return
 		;;

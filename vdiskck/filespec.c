@@ -470,6 +470,23 @@ static int search(struct run *r, const struct volumes *vs, const char *text, boo
 	return -ENOTUNIQ;
 }
 
+bool filespec_names(struct layer *source, const char *text, struct layer *l)
+{
+	const char *rest;
+	char *name = prefix(text, &rest);
+	bool yes = false;
+
+	if (!name)
+		name = strdup(text);
+	if (name && *name && strspn(name, "0123456789") == strlen(name))
+		for (struct layer *b = l; b && !yes; b = b->below)
+			yes = layer_number(b) == strtoul(name, NULL, 10);
+	else if (name && *name)
+		yes = stands_on(l, stack_find(source, name));
+	free(name);
+	return yes;
+}
+
 int filespec_parse(struct run *r, const struct volumes *vs, const char *text, bool follow,
 		   struct filespec *fs)
 {

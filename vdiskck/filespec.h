@@ -57,6 +57,8 @@ void filespec_free(struct filespec *fs);
  * @text is no pattern) or -ENOMEM
  */
 int filespec_on(const struct volume *vol, const char *text, struct filespec *fs);
+/* filespec_names() - does @text begin with the number or the path of @l, or of what it stands on? */
+bool filespec_names(struct layer *source, const char *text, struct layer *l);
 
 /* name_unescape() - undo name_escape(), in place */
 void name_unescape(char *name);

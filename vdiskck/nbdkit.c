@@ -29,7 +29,7 @@
 #define THREAD_MODEL NBDKIT_THREAD_MODEL_PARALLEL
 
 enum {
-	CHAIN_MAX = 64,	   /* folders */
+	CHAIN_MAX = 64,	   /* folders, headers */
 	EXTENTS_MAX = 512, /* runs of one answer: the client asks again for what is behind them */
 	PREFERRED = 4096,
 };
@@ -37,8 +37,9 @@ enum {
 /* What was asked for. One image is served by one process. */
 static struct config {
 	char *image, *at, *keys, *bad_map, *format;
-	char *chain[CHAIN_MAX + 1]; /* NULL-terminated */
-	size_t n_chain;
+	char *chain[CHAIN_MAX + 1], *header[CHAIN_MAX + 1]; /* NULL-terminated */
+	size_t n_chain, n_header;
+	bool rebuild;
 	bool lost_zero;
 } config;
 
@@ -126,15 +127,22 @@ static int plugin_config(const char *key, const char *value)
 		return set_text(&config.format, key, value);
 	if (!strcmp(key, "lost"))
 		return set_lost(value);
-	if (strcmp(key, "chain") != 0) {
-		nbdkit_error("unknown parameter %s", key);
-		return -1;
+	if (!strcmp(key, "rebuild")) {
+		int yes = nbdkit_parse_bool(value);
+
+		config.rebuild = yes > 0;
+		return yes < 0 ? -1 : 0;
 	}
-	if (config.n_chain == CHAIN_MAX) {
-		nbdkit_error("more than %d folders with chain=", CHAIN_MAX);
-		return -1;
-	}
-	return set_path(&config.chain[config.n_chain++], key, value);
+	if (!strcmp(key, "header") && config.n_header < CHAIN_MAX)
+		return set_text(&config.header[config.n_header++], key, value);
+	if (!strcmp(key, "chain") && config.n_chain < CHAIN_MAX)
+		return set_path(&config.chain[config.n_chain++], key, value);
+	nbdkit_error("%s %s",
+		     config.n_chain == CHAIN_MAX || config.n_header == CHAIN_MAX
+			     ? "too often:"
+			     : "unknown parameter",
+		     key);
+	return -1;
 }
 
 static int plugin_config_complete(void)
@@ -172,11 +180,13 @@ static int plugin_get_ready(void)
 	session.on_error = on_error;
 	session.on_finding = on_finding;
 	session.opt.chain = (const char *const *)config.chain;
+	session.opt.header = (const char *const *)config.header;
 	session.opt.bad_map = config.bad_map;
+	session.opt.rebuild = config.rebuild;
 	session.opt.format = config.format;
 	if (config.keys && keys_load(&session, config.keys, &session.keys))
 		return -1;
-	if (stack_open(&session, config.image, &source))
+	if (stack_open(&session, config.image, &source) || !luks_headers_used(source))
 		return -1;
 	return find("") ? 0 : -1;
 }
@@ -188,6 +198,8 @@ static void plugin_unload(void)
 	session_fini(&session);
 	for (size_t i = 0; i < config.n_chain; i++)
 		free(config.chain[i]);
+	for (size_t i = 0; i < config.n_header; i++)
+		free(config.header[i]);
 	free(config.image);
 	free(config.at);
 	free(config.keys);

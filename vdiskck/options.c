@@ -67,6 +67,7 @@ enum {
 	O_SKIP,
 	O_FILES,
 	O_HASH,
+	O_GUEST,
 };
 
 enum {
@@ -168,6 +169,8 @@ static const struct row {
 	{"volume", O_VOLUME, "LAYER", ON_IMAGE, "only this layer and what stands on it"},
 	{"json", O_JSON, NULL, ALL & ~CMD_CAT, "JSON Lines on standard output"},
 	{"jobs", O_JOBS, "N", ON_IMAGE, "threads; default: one for each processor"},
+	{"guest", O_GUEST, "auto|yes|no", ON_FILES | CMD_CHECK,
+	 "let libguestfs read file systems that vdiskck does not"},
 	{"progress", O_PROGRESS, "auto|yes|no", ON_IMAGE, "show progress; auto: on a terminal"},
 	{"quiet", 'q', NULL, ALL, "only the verdict"},
 	{"verbose", 'v', NULL, ALL, "notes, and every address of every finding"},
@@ -308,17 +311,17 @@ static int set_jobs(struct args *a, const char *text)
 	return 0;
 }
 
-static int set_progress(struct args *a, const char *text)
+static int set_when(const struct args *a, enum when *to, const char *option, const char *text)
 {
 	static const char *const word[] = {"auto", "yes", "no"};
 
 	for (unsigned i = 0; i < 3; i++) {
 		if (!strcmp(text, word[i])) {
-			a->progress = (enum when)i;
+			*to = (enum when)i;
 			return 0;
 		}
 	}
-	usage_hint(a, "--progress %s: auto, yes or no", text);
+	usage_hint(a, "--%s %s: auto, yes or no", option, text);
 	return -EINVAL;
 }
 
@@ -431,7 +434,8 @@ static int set(struct args *a, int c, char *arg)
 	case O_VOLUME: a->volume = arg; return 0;
 	case O_JSON: a->json = true; return 0;
 	case O_JOBS: return set_jobs(a, arg);
-	case O_PROGRESS: return set_progress(a, arg);
+	case O_PROGRESS: return set_when(a, &a->progress, "progress", arg);
+	case O_GUEST: return set_when(a, &a->guest, "guest", arg);
 	case O_DATA: a->opt.data = true; return 0;
 	case O_QUICK: a->quick = true; return 0;
 	case O_SYMPTOMS: a->symptoms = arg; return 0;

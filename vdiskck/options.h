@@ -52,6 +52,7 @@ struct args {
 	uint64_t offset, len; /* --offset N+LEN */
 	bool json, quiet, verbose, quick, force, mdoc;
 	bool full, recursive, deleted, all; /* ls -l -R -d -a */
+	enum when guest;		    /* file systems through libguestfs */
 	bool show, root, verify;	    /* seal */
 	const char **seal;		    /* scrub: NULL-terminated; freed by options_free() */
 	const char *changed, *bitmap, *cbt;

@@ -11,6 +11,7 @@
 #include "crypto/header.h"
 #include "formats/stack.h"
 #include "vdiskck/core/json.h"
+#include "vdiskck/guest.h"
 #include "vdiskck/out_json.h"
 #include "vdiskck/out_text.h"
 #include "vdiskck/sandbox.h"
@@ -144,6 +145,11 @@ int run_open(struct run *r)
 	r->volume = a->volume ? run_layer(r, a->volume) : NULL;
 	if (r->failed)
 		return -ENOENT;
+	if (a->cmd->bit & (CMD_LS | CMD_CAT | CMD_EXTRACT | CMD_LOGS | CMD_CHECK)) {
+		err = guest_open(r);
+		if (err == -EINTR)
+			return err;
+	}
 	if (r->on_record)
 		stack_walk(r->source, put_layer, r);
 	return 0;
