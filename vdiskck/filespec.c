@@ -480,7 +480,7 @@ bool filespec_names(struct layer *source, const char *text, struct layer *l)
 		name = strdup(text);
 	if (name && *name && strspn(name, "0123456789") == strlen(name))
 		for (struct layer *b = l; b && !yes; b = b->below)
-			yes = layer_number(b) == strtoul(name, NULL, 10);
+			yes = layer_number(b) && layer_number(b) == strtoul(name, NULL, 10);
 	else if (name && *name)
 		yes = stands_on(l, stack_find(source, name));
 	free(name);

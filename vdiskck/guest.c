@@ -26,9 +26,10 @@
 	F(close)                                                                                   \
 	F(set_error_handler)                                                                       \
 	F(last_error)                                                                              \
-	F(last_errno) F(set_tmpdir) F(set_backend) F(set_backend_setting) F(add_drive_opts_argv)   \
-		F(launch) F(list_devices) F(mkmountpoint) F(mount_options) F(umount) F(vfs_type)   \
-			F(version) F(free_version) F(lstatns) F(free_statns) F(ls0) F(lstatnslist) \
+	F(last_errno)                                                                              \
+	F(set_tmpdir) F(set_backend) F(set_backend_setting) F(add_drive_opts_argv) F(launch)       \
+		F(list_devices) F(mkmountpoint) F(mount_options) F(umount) F(vfs_type) F(version)  \
+			F(free_version) F(lstatns) F(free_statns) F(ls0) F(lstatnslist)            \
 				F(blockdev_setra) F(drop_caches) F(free_statns_list) F(readlink)   \
 					F(pread) F(xfs_repair_argv) F(btrfs_fsck_argv)
 
@@ -416,20 +417,25 @@ static void read_pages(struct helper *h, const char *path, const struct guest_re
 	lib.blockdev_setra(h->g, h->device[q->volume], READ_AHEAD);
 }
 
+/* A read that meets a lost byte may be short first; only one that gives nothing is the end. */
 static int do_read(struct helper *h, const char *path, const struct guest_request *q)
 {
-	size_t n = 0;
-	char *p;
+	size_t n = 1;
 
 	if (q->len > GUEST_PIECE || q->off > INT64_MAX - GUEST_PIECE)
 		return -EINVAL;
-	p = lib.pread(h->g, path, (int)q->len, (int64_t)q->off, &n);
-	if (!p) {
-		read_pages(h, path, q);
-		return -EIO;
+	while (n && h->len < q->len) {
+		char *p = lib.pread(h->g, path, (int)(q->len - h->len), (int64_t)(q->off + h->len),
+				    &n);
+
+		if (!p) {
+			h->len = 0;
+			read_pages(h, path, q);
+			return -EIO;
+		}
+		out_bytes(h, p, n);
+		free(p);
 	}
-	out_bytes(h, p, n);
-	free(p);
 	return 0;
 }
 

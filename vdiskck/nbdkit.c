@@ -19,7 +19,7 @@
 #include <nbdkit-plugin.h>
 
 #include "crypto/keys.h"
-#include "crypto/luks.h"
+#include "crypto/header.h"
 #include "formats/stack.h"
 #include "vdiskck/core/text.h"
 #include "vdiskck/out_json.h"
@@ -186,7 +186,7 @@ static int plugin_get_ready(void)
 	session.opt.format = config.format;
 	if (config.keys && keys_load(&session, config.keys, &session.keys))
 		return -1;
-	if (stack_open(&session, config.image, &source) || !luks_headers_used(source))
+	if (stack_open(&session, config.image, &source) || !headers_used(source))
 		return -1;
 	return find("") ? 0 : -1;
 }
