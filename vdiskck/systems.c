@@ -8,6 +8,7 @@
 #include "formats/drivers.h"
 #include "formats/stack.h"
 #include "vdiskck/core/json.h"
+#include "vdiskck/mounts.h"
 #include "vdiskck/out_text.h"
 
 enum { SYSTEMS_MAX = 64 };
@@ -61,13 +62,15 @@ void systems_records(struct run *r, const struct systems *s)
 {
 	for (size_t i = 0; i < s->n; i++) {
 		const struct os_facts *f = &s->v[i].facts;
-		struct json *j = js_object();
+		struct json *j = js_object(), *mounts = mounts_json(s->v[i].fs);
 
 		js_str(j, "record", "system");
 		js_str(j, "layer", s->v[i].fs->path);
 		js_str(j, "os", f->os);
 		if (*f->computer)
 			js_str(j, "computer", f->computer);
+		if (mounts)
+			js_put(j, "mounts", mounts);
 		run_record(r, j);
 		for (size_t k = 0; k < f->n; k++)
 			run_record(r, json_fact(&f->v[k]));
@@ -92,6 +95,7 @@ void systems_names(FILE *f, const struct systems *s)
 		fputs("system: ", f);
 		put_name(f, &s->v[i]);
 		fputc('\n', f);
+		mounts_text(f, s->v[i].fs);
 	}
 }
 

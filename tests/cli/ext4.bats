@@ -66,3 +66,39 @@ volume() { # IMAGE OPTIONS...
 	run_vdiskck cat v.img /gone
 	[ "$output" = "$(seq 1 5000)" ]
 }
+
+@test "ext: info names the system, and what its fstab mounts where" {
+	mkdir -p tree/etc tree/usr/lib tree/sbin tree/boot
+	printf 'NAME="x"\nPRETTY_NAME="Debian GNU/Linux 12 (bookworm)"\n' >tree/usr/lib/os-release
+	ln -s ../usr/lib/os-release tree/etc/os-release
+	echo node16 >tree/etc/hostname
+	cat >tree/etc/fstab <<-'END'
+		# device at
+		UUID=11111111-2222-3333-4444-555555555555 / ext4 defaults 0 1
+		LABEL=BOOT /boot vfat defaults 0 2
+		PARTUUID=AAAAAAAA-0000-4000-8000-000000000003 none swap sw 0 0
+		/dev/mapper/vg0-home /home ext4 defaults 0 2
+	END
+	volume root.img -t ext4 -U 11111111-2222-3333-4444-555555555555
+	truncate -s 16M boot.img
+	mkfs.vfat -n BOOT boot.img >/dev/null
+	truncate -s 70M disk.img
+	sfdisk -q disk.img <<-'END'
+		label: gpt
+		start=1MiB, size=40MiB
+		start=41MiB, size=16MiB
+		start=57MiB, size=8MiB, uuid=AAAAAAAA-0000-4000-8000-000000000003
+	END
+	dd if=root.img of=disk.img bs=1M seek=1 conv=notrunc status=none
+	dd if=boot.img of=disk.img bs=1M seek=41 conv=notrunc status=none
+	mv root.img boot.img "$OUT"
+	run_vdiskck info --json disk.img
+	expect_json 'map(select(.record == "system"))[0] |
+		.os == "Debian GNU/Linux 12 (bookworm)" and .computer == "node16" and
+		(.mounts | map([.at, .layer])) == [["/", "raw/gpt/p1/ext4"], ["/boot", "raw/gpt/p2/fat"],
+			["none", "raw/gpt/p3"], ["/home", null]]'
+	run_vdiskck info disk.img
+	expect_text '^system: Debian GNU/Linux 12.* on node16'
+	expect_text '^  /boot is LABEL=BOOT: raw/gpt/p2/fat$'
+	expect_text '^  /home is /dev/mapper/vg0-home, which is not in this image$'
+}

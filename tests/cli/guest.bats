@@ -225,9 +225,10 @@ expect_sums() { # FOLDER SUMS [PATTERN]
 	[ -z "$(compgen -G '/tmp/vdiskck-*/0.log')" ] || [ -n "$(pgrep -f /tmp/vdiskck-)" ]
 }
 
-@test "guest: --guest=no starts nothing, and says what is there" {
-	mkdir -p "$BATS_TEST_TMPDIR/evidence" "$BATS_TEST_TMPDIR/out"
-	DIR=$BATS_TEST_TMPDIR/evidence OUT=$BATS_TEST_TMPDIR/out
+@test "guest: --guest=no starts nothing; what is missing is said" {
+	DIR=$BATS_TEST_TMPDIR/evidence
+	export OUT=$BATS_TEST_TMPDIR/out
+	mkdir -p "$DIR" "$OUT"
 	cp --sparse=always "$WORK/x" "$DIR/v.img"
 	cd "$DIR" || return
 	run_vdiskck ls --guest=no v.img
@@ -236,4 +237,8 @@ expect_sums() { # FOLDER SUMS [PATTERN]
 	run_vdiskck ls --guest=maybe v.img
 	expect_status 3
 	expect_text 'guest maybe: auto, yes or no'
+	status=0
+	PATH=/nowhere "$VDISKCK_PROGRAM" ls v.img 2>"$OUT/err" || status=$?
+	[ "$status" = 3 ]
+	grep -q "v.img: xfs on raw can't be read: nbdkit is not installed" "$OUT/err"
 }
