@@ -21,17 +21,15 @@
 #define GUESTFS_WARN_DEPRECATED 0
 #include <guestfs.h>
 
-#define CALLS(F)                                                                                   \
-	F(create_flags)                                                                            \
-	F(close)                                                                                   \
-	F(set_error_handler)                                                                       \
-	F(last_error)                                                                              \
-	F(last_errno)                                                                              \
-	F(set_tmpdir) F(set_backend) F(set_backend_setting) F(add_drive_opts_argv) F(launch)       \
-		F(list_devices) F(mkmountpoint) F(mount_options) F(umount) F(vfs_type) F(version)  \
-			F(free_version) F(lstatns) F(free_statns) F(ls0) F(lstatnslist)            \
-				F(blockdev_setra) F(drop_caches) F(free_statns_list) F(readlink)   \
-					F(pread) F(xfs_repair_argv) F(btrfs_fsck_argv)
+/* clang-format off */
+#define CALLS(F) \
+	F(create_flags) F(close) F(set_error_handler) F(last_error) F(last_errno) \
+	F(set_tmpdir) F(set_backend) F(set_backend_setting) F(add_drive_opts_argv) F(launch) \
+	F(list_devices) F(mkmountpoint) F(mount_options) F(umount) F(vfs_type) \
+	F(version) F(free_version) F(lstatns) F(free_statns) F(ls0) F(lstatnslist) \
+	F(free_statns_list) F(readlink) F(pread) F(blockdev_setra) F(drop_caches) \
+	F(xfs_repair_argv) F(btrfs_fsck_argv)
+/* clang-format on */
 
 static struct {
 #define F(name) __typeof__(guestfs_##name) *name;

@@ -18,8 +18,8 @@
 #define NBDKIT_API_VERSION 2
 #include <nbdkit-plugin.h>
 
-#include "crypto/keys.h"
 #include "crypto/header.h"
+#include "crypto/keys.h"
 #include "formats/stack.h"
 #include "vdiskck/core/text.h"
 #include "vdiskck/out_json.h"
