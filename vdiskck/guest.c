@@ -43,7 +43,7 @@ struct helper {
 	const struct guest_job *job;
 	int fd;
 	guestfs_h *g;
-	char folder[32]; /* sockets, logs of nbdkit, and what libguestfs makes */
+	char folder[64]; /* sockets, logs of nbdkit, and what libguestfs makes */
 	char socket[GUEST_VOLUMES][GUEST_SOCKET];
 	pid_t nbdkit[GUEST_VOLUMES];
 	char **device;
@@ -148,11 +148,15 @@ static bool start(struct helper *h, bool emulate)
 static int launch(struct helper *h)
 {
 	const struct guest_job *job = h->job;
+	const char *tmp = getenv("TMPDIR");
 
-	strcpy(h->folder, "/tmp/vdiskck-XXXXXX");
+	/* Names of sockets are short: 108 bytes, and libguestfs wants its part of them. */
+	if (!tmp || strlen(tmp) > sizeof(h->folder) - sizeof("/vdiskck-XXXXXX"))
+		tmp = "/tmp";
+	sprintf(h->folder, "%s/vdiskck-XXXXXX", tmp);
 	if (!mkdtemp(h->folder)) {
 		h->folder[0] = '\0';
-		snprintf(h->why, sizeof(h->why), "/tmp: %s", strerror(errno));
+		snprintf(h->why, sizeof(h->why), "%s: %s", tmp, strerror(errno));
 		return -EIO;
 	}
 	if (!load(h))
@@ -354,7 +358,7 @@ static char **names_of(const char *file, char **text, size_t *n)
 static int do_list(struct helper *h, const char *path)
 {
 	struct guestfs_statns_list *s;
-	char file[64], *text = NULL, **name;
+	char file[80], *text = NULL, **name;
 	int err = 0;
 	size_t n;
 
@@ -524,7 +528,7 @@ static void clean_up(struct helper *h)
 	}
 	pid = *h->folder ? fork() : -1;
 	if (!pid) {
-		execlp("rm", "rm", "-rf", "--", h->folder, NULL);
+		execl("/bin/rm", "rm", "-rf", "--", h->folder, NULL);
 		_exit(127);
 	}
 	if (pid > 0)
