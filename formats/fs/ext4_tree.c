@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * All names at once. The inode tables are read for directories, these in the order of their
- * blocks; what is kept is one small record for each name, sorted by the inode it leads to. So
- * the tables, read once more, meet their names in order, and nothing is read twice or by chance.
+ * All names at once. Directories are found, level by level from the root where the descriptors'
+ * counts prove that this finds them all, otherwise in the inode tables; they are read in the order
+ * of their blocks. What is kept is one small record for each name, sorted by the inode it leads to.
+ * So the tables, read after that, meet their names in order, and nothing is read by chance.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -14,6 +15,7 @@
 
 enum {
 	DEPTH_MAX = 1024,      /* folders in one another */
+	FEW = 16,	       /* inodes to a directory, at least, to read these one by one */
 	GAP_MAX = 64 << 10,    /* read over rather than started again behind */
 	NAMES_MAX = INT32_MAX, /* bytes of names */
 };
@@ -30,6 +32,10 @@ struct build {
 	bool deleted;
 	uint64_t *seen; /* deleted names that are there already, by their hashes; 0: free */
 	size_t seen_n, seen_cap;
+	/* Going down from the root: */
+	uint8_t *met;	/* a bit for each inode that a name calls a directory; NULL: we don't */
+	uint32_t *down; /* those of the next level */
+	size_t n_down, down_cap;
 };
 
 /* Room for one more: doubled, so that the work stays linear. */
@@ -106,6 +112,22 @@ static int see(struct build *b, const struct ext4_name *n, bool *again)
 	}
 }
 
+/* A name that leads to a directory: one of the next level, the first time. */
+static int meet(struct build *b, const struct ext4_name *n)
+{
+	uint32_t bit = n->ino - 1;
+	int r;
+
+	if (!n->ino || n->ino > b->t->fs->inodes || b->met[bit / 8] & 1u << bit % 8)
+		return 0;
+	r = grow((void **)&b->down, &b->down_cap, b->n_down, sizeof(*b->down));
+	if (r)
+		return r;
+	b->met[bit / 8] |= (uint8_t)(1u << bit % 8);
+	b->down[b->n_down++] = n->ino;
+	return 0;
+}
+
 static int add_link(void *arg, const struct ext4_name *n)
 {
 	struct build *b = arg;
@@ -124,7 +146,9 @@ static int add_link(void *arg, const struct ext4_name *n)
 		if (r || (again && n->deleted))
 			return r;
 	}
-	r = grow((void **)&t->v, &t->cap, t->n, sizeof(*t->v));
+	r = b->met && n->type == EXT4_FT_DIR ? meet(b, n) : 0;
+	if (!r)
+		r = grow((void **)&t->v, &t->cap, t->n, sizeof(*t->v));
 	if (!r)
 		r = put_bytes(t, n->name, n->len, &l.name);
 	if (!r)
@@ -162,19 +186,13 @@ static int find_dir(void *arg, const struct ext4_inode *i)
 	struct ext4_tree *t = b->t;
 	int r;
 
-	if (!ext4_is(i, EXT4_S_DIR) || i->lost)
-		return 0;
 	/* A deleted one has no blocks any more, but for what ext2 leaves. */
-	if (!ext4_inode_in_use(i) && !b->deleted)
+	if (!ext4_is(i, EXT4_S_DIR) || !ext4_inode_in_use(i))
 		return 0;
-	if (ext4_inode_in_use(i)) {
-		r = grow((void **)&t->dirs, &t->dirs_cap, t->n_dirs, sizeof(*t->dirs));
-		if (r)
-			return r;
-		t->dirs[t->n_dirs++] = i->ino;
-	}
-	if (!ext4_inode_in_use(i))
-		return 0;
+	r = grow((void **)&t->dirs, &t->dirs_cap, t->n_dirs, sizeof(*t->dirs));
+	if (r)
+		return r;
+	t->dirs[t->n_dirs++] = i->ino;
 	b->dir = i->ino;
 	if (i->flags & EXT4_F_INLINE_DATA)
 		return ext4_dir_inline(t->fs, i, b->deleted, add_link, b);
@@ -236,6 +254,83 @@ static void drop_impossible(struct ext4_tree *t)
 	t->n = n;
 }
 
+static int by_number(const void *a, const void *b)
+{
+	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+/* Directories that there are by the group descriptors; 0: not known, or so many that a scan is cheaper. */
+static uint32_t count_dirs(const struct ext4 *fs)
+{
+	uint64_t dirs = 0, inodes = 0;
+
+	if (!fs->gd_sums || !EXT4_HAS(fs, incompat, EXT4_I_FILETYPE))
+		return 0;
+	for (uint32_t g = 0; g < fs->groups; g++) {
+		struct ext4_group gr = ext4_group(fs, g);
+
+		if (!gr.fresh)
+			return 0;
+		dirs += gr.used_dirs;
+		inodes += ext4_inodes_used(fs, &gr);
+	}
+	return dirs < inodes / FEW && dirs < fs->inodes ? (uint32_t)dirs : 0;
+}
+
+/* The directories of one level: their inodes in order, then their blocks in order. */
+static int read_level(struct build *b, uint32_t *ino, size_t n, uint8_t *raw)
+{
+	struct ext4 *fs = b->t->fs;
+	int r = 0;
+
+	qsort(ino, n, sizeof(*ino), by_number);
+	b->n = 0;
+	for (size_t k = 0; k < n && !r; k++) {
+		struct ext4_inode i;
+
+		r = ext4_inode_read(fs, ino[k], raw, &i);
+		if (!r)
+			r = find_dir(b, &i);
+		else if (r == -EIO || r == -ENOENT)
+			r = 0; /* one less than there should be */
+	}
+	return r ? r : ext4_dir_blocks(fs, b->runs, b->n, parse_block, b);
+}
+
+/* From the root down. 1: as many directories were found as there are. */
+static int go_down(struct build *b)
+{
+	struct ext4_tree *t = b->t;
+	uint32_t expected = count_dirs(t->fs);
+	uint8_t *raw = malloc(t->fs->inode_size);
+	const struct ext4_name root = {.ino = EXT4_INO_ROOT};
+	int r = raw ? 0 : -ENOMEM;
+
+	if (!r && expected) {
+		b->met = calloc(1, t->fs->inodes / 8 + 1);
+		r = b->met ? meet(b, &root) : -ENOMEM;
+	}
+	while (!r && b->n_down) {
+		uint32_t *ino = b->down;
+		size_t n = b->n_down;
+
+		b->down = NULL;
+		b->n_down = b->down_cap = 0;
+		r = read_level(b, ino, n, raw);
+		free(ino);
+	}
+	if (!r && t->n_dirs)
+		qsort(t->dirs, t->n_dirs, sizeof(*t->dirs), by_number);
+	free(raw);
+	free(b->met);
+	free(b->down);
+	b->met = NULL;
+	b->down = NULL;
+	return r ? r : expected && t->n_dirs == expected;
+}
+
 int ext4_tree_build(struct ext4 *fs, bool deleted, struct ext4_tree *t)
 {
 	struct build b = {
@@ -245,9 +340,17 @@ int ext4_tree_build(struct ext4 *fs, bool deleted, struct ext4_tree *t)
 	*t = (struct ext4_tree){.fs = fs};
 	t->path = malloc(EXT4_PATH);
 	t->last = malloc(EXT4_PATH);
-	r = t->path && t->last ? ext4_table_scan(fs, EXT4_SCAN_DIRS, find_dir, &b) : -ENOMEM;
-	if (!r)
-		r = ext4_dir_blocks(fs, b.runs, b.n, parse_block, &b);
+	r = !t->path || !t->last ? -ENOMEM : deleted ? 0 : go_down(&b);
+	if (!r) { /* the tables have them all */
+		t->n = t->n_dirs = t->names_len = b.n = 0;
+		b.budget = fs->blocks;
+		b.blocks = fs->blocks * 2;
+		r = ext4_table_scan(fs, EXT4_SCAN_DIRS, find_dir, &b);
+		if (!r)
+			r = ext4_dir_blocks(fs, b.runs, b.n, parse_block, &b);
+	}
+	if (r > 0)
+		r = 0;
 	if (!r && deleted)
 		r = ext4_deleted_find(t, b.runs, b.n, add_link, &b);
 	if (!r) {
