@@ -5,9 +5,12 @@
 #include "formats/fs/claim.h"
 #include "formats/fs/exfat.h"
 
+enum { OWNERS_MAX = 8 }; /* of a cluster, on the average: more are not looked for */
+
 struct owning {
 	struct layer *l;
 	struct claims c;
+	uint64_t left; /* clusters that chains may still be followed through */
 };
 
 static int claim_place(struct owning *o, const struct exfat_place *p, const struct fs_entry *e,
@@ -15,10 +18,16 @@ static int claim_place(struct owning *o, const struct exfat_place *p, const stru
 {
 	struct fs_runs runs = {0};
 	struct exfat_place whole = *p;
+	struct chain chain;
 	int r;
 
+	/* Chains that files share are damaged; they don't make us follow them again and again. */
+	if (!o->left)
+		return 0;
 	whole.valid = UINT64_MAX; /* clusters that are not written yet belong to it all the same */
-	r = exfat_place_runs(o->l, &whole, &runs, NULL);
+	r = exfat_place_runs(o->l, &whole, &runs, &chain);
+	if (!p->no_chain)
+		o->left -= chain.clusters < o->left ? chain.clusters : o->left;
 	if (!r)
 		r = claim_runs(&o->c, e, &runs, name);
 	fs_runs_free(&runs);
@@ -98,7 +107,10 @@ static void rest(void *arg, struct fs_owner *o)
 int exfat_owners(struct layer *l, const struct ranges *r,
 		 int (*fn)(void *arg, const struct fs_owner *o), void *arg)
 {
-	struct owning o = {.l = l, .c = {.wanted = r, .fn = fn, .arg = arg}};
+	const struct exfat *x = l->priv;
+	struct owning o = {.l = l,
+			   .c = {.wanted = r, .fn = fn, .arg = arg},
+			   .left = (uint64_t)OWNERS_MAX * x->t.clusters};
 	int err = claim_areas(&o);
 
 	if (!err)

@@ -5,10 +5,13 @@
 #include "formats/fs/claim.h"
 #include "formats/fs/fat_walk.h"
 
+enum { OWNERS_MAX = 8 }; /* of a cluster, on the average: more are not looked for */
+
 struct owning {
 	struct layer *l;
 	struct claims c;
 	struct table_pos pos;
+	uint64_t left; /* clusters that chains may still be followed through */
 };
 
 static int claim_item(void *arg, const struct fs_entry *e)
@@ -18,8 +21,13 @@ static int claim_item(void *arg, const struct fs_entry *e)
 	struct fs_runs runs = {0};
 	struct chain c;
 	char name[128];
-	int r = fat_file_runs(o->l, &item->d, item->first, false, &runs, &c);
+	int r;
 
+	/* Chains that files share are damaged; they don't make us follow them again and again. */
+	if (!o->left)
+		return 0;
+	r = fat_file_runs(o->l, &item->d, item->first, false, &runs, &c);
+	o->left -= c.clusters < o->left ? c.clusters : o->left;
 	snprintf(name, sizeof(name), "folder %s", e->path);
 	if (!r)
 		r = claim_runs(&o->c, e, &runs, e->kind == FS_DIR ? name : NULL);
@@ -100,7 +108,9 @@ int fat_owners(struct layer *l, const struct ranges *r,
 	       int (*fn)(void *arg, const struct fs_owner *o), void *arg)
 {
 	struct fat *g = l->priv;
-	struct owning o = {.l = l, .c = {.wanted = r, .fn = fn, .arg = arg}};
+	struct owning o = {.l = l,
+			   .c = {.wanted = r, .fn = fn, .arg = arg},
+			   .left = (uint64_t)OWNERS_MAX * g->t.clusters};
 	int err = claim_areas(&o);
 
 	if (!err)

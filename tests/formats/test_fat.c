@@ -429,6 +429,47 @@ static void owners_are_named(void **state)
 	image_free(img);
 }
 
+static int count_claim(void *arg, const struct fs_owner *o)
+{
+	(void)o;
+	++*(unsigned *)arg;
+	return 0;
+}
+
+static void a_chain_that_many_files_share_is_not_followed_for_each(void **state)
+{
+	enum { FIRST = 4000, LAST = 7000, FILES = 200 };
+	struct image *img = fresh(1);
+	uint64_t root = fat_at(img, 2), last = heap_at(img) + (LAST - 2) * cluster_len(img);
+	uint32_t size = (LAST - FIRST + 1) * (uint32_t)cluster_len(img);
+	struct ranges wanted = {0};
+	unsigned claims = 0, files = 0;
+
+	(void)state;
+	for (unsigned c = FIRST; c < LAST; c++)
+		put_fat16(img, c, (uint16_t)(c + 1));
+	put_fat16(img, LAST, 0xffff);
+	for (uint64_t at = root; at < heap_at(img) && files < FILES; at += 32) {
+		char entry[32] = "           \x20";
+
+		if (img->buf[at])
+			continue;
+		snprintf(entry, 9, "SHARE%03u", files++);
+		memcpy(entry + 8, "DAT\x20", 4);
+		entry[26] = (char)(FIRST & 0xff);
+		entry[27] = (char)(FIRST >> 8);
+		memcpy(entry + 28, &size, 4);
+		image_poke(img, at, entry, sizeof(entry));
+	}
+	assert_int_equal(files, FILES);
+	image_open(img, &fat_ops);
+	ranges_add(&wanted, last, 1, GRADE_LOST, LAYER_UNREADABLE);
+	assert_int_equal(img->top->ops->fs->owners(img->top, &wanted, count_claim, &claims), 0);
+	assert_in_range(claims, 2, 100);
+	ranges_free(&wanted);
+	image_free(img);
+}
+
 /* The image with sectors that can't be read, by a ddrescue map. */
 static struct image *with_bad(const struct image *from, const uint64_t *sector, int n)
 {
@@ -605,6 +646,7 @@ int main(void)
 		cmocka_unit_test(folders_are_checked),
 		cmocka_unit_test(the_boot_sectors_company_is_checked),
 		cmocka_unit_test(owners_are_named),
+		cmocka_unit_test(a_chain_that_many_files_share_is_not_followed_for_each),
 		cmocka_unit_test(unreadable_sectors_cost_what_was_in_them),
 		cmocka_unit_test(flips_and_truncation_are_survived),
 		cmocka_unit_test(specimens_are_judged_as_fsck_judges_them),
