@@ -295,8 +295,17 @@ int ext4_dir_blocks(struct ext4 *fs, struct ext4_dir_run *runs, size_t n,
 
 /* ext4_journal.c */
 int ext4_journal_load(struct ext4 *fs);
+void ext4_journal_free(struct ext4 *fs);
+const struct ext4_newer *ext4_newer(const struct ext4 *fs, uint64_t block);
+static inline bool ext4_journal_sums(const struct ext4_journal *j)
+{
+	return (j->incompat & (JBD2_I_CSUM_V2 | JBD2_I_CSUM_V3)) != 0;
+}
 /* ext4_journal_read() - block @k of the journal as it lies there; -EIO: it is lost */
 int ext4_journal_read(struct ext4 *fs, uint32_t k, uint8_t *buf);
+/* ext4_replay.c */
+/* ext4_journal_apply() - find what the log has newer, report it; @buf: a block */
+int ext4_journal_apply(struct ext4 *fs, uint8_t *buf);
 /* A copy of a block that some descriptor block names, in the log or left from an older one. */
 struct ext4_copy {
 	uint64_t block, at; /* block numbers, of the file system and of where the copy lies */
@@ -305,8 +314,6 @@ struct ext4_copy {
 };
 /* ext4_journal_each() - every such copy; the next round of the log may have written over it */
 int ext4_journal_each(struct ext4 *fs, int (*fn)(void *arg, const struct ext4_copy *c), void *arg);
-void ext4_journal_free(struct ext4 *fs);
-const struct ext4_newer *ext4_newer(const struct ext4 *fs, uint64_t block);
 
 /* ext4_tree.c */
 struct ext4_link {
