@@ -202,6 +202,10 @@ static int present_all(struct layer *l, struct lvm *g)
 	unsigned shown = 0;
 	int r = 0;
 
+	for (unsigned i = 0; i < g->n_lvs; i++)
+		for (unsigned k = 0; k < g->lv[i].n && !r; k++)
+			if (g->lv[i].segment[k].type == LVM_RAID)
+				r = lvm_raid_open(g, &g->lv[i], &g->lv[i].segment[k]);
 	for (unsigned i = 0; i < g->n_lvs && !r; i++)
 		if (g->lv[i].pool)
 			r = lvm_pool_open(g, &g->lv[i]);

@@ -103,7 +103,16 @@ struct lvm_column {
 	uint64_t off; /* bytes: in the extents of @pv, or in @lv */
 };
 
-enum lvm_type { LVM_STRIPED, LVM_MIRROR, LVM_SNAPSHOT, LVM_THIN, LVM_ZERO, LVM_UNKNOWN, LVM_OTHER };
+enum lvm_type {
+	LVM_STRIPED,
+	LVM_MIRROR,
+	LVM_RAID,
+	LVM_SNAPSHOT,
+	LVM_THIN,
+	LVM_ZERO,
+	LVM_UNKNOWN,
+	LVM_OTHER
+};
 
 struct lvm_segment {
 	enum lvm_type type;
@@ -115,6 +124,9 @@ struct lvm_segment {
 	struct lvm_lv *pool; /* THIN */
 	struct lvm_lv *external;
 	uint64_t device;
+	int level; /* RAID: as md has it */
+	uint32_t layout;
+	struct layer *array; /* RAID: its bytes */
 };
 
 struct lvm_snapshot; /* lvm2_snapshot.c */
@@ -160,6 +172,11 @@ int lvm_map_own(struct lvm *g, const struct lvm_lv *lv, uint64_t off, struct ext
 /* lvm_read() - bytes of a volume's own storage */
 int lvm_read(struct lvm *g, const struct lvm_lv *lv, uint64_t off, void *buf, size_t len,
 	     struct ranges *bad);
+
+/* lvm_raid_type() - level and layout of a segment's type; false: no such, or one of no parity */
+bool lvm_raid_type(struct lvm_segment *s, const char *type, uint64_t copies);
+/* lvm_raid_open() - the array of a segment, from the volumes that are its members */
+int lvm_raid_open(struct lvm *g, const struct lvm_lv *lv, struct lvm_segment *s);
 
 int lvm_snapshot_open(struct lvm *g, struct lvm_lv *lv);
 int lvm_snapshot_map(struct lvm *g, const struct lvm_lv *lv, uint64_t off, struct extent *run,

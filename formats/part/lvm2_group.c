@@ -161,6 +161,10 @@ static int build_segment(struct lvm *g, struct lvm_lv *lv, const struct lvm_node
 			       ? build_names(g, s, lvm_get(t, n, "raid0_lvs"))
 			       : build_columns(g, s, lvm_get(t, n, "raids"), true);
 	}
+	if (lvm_raid_type(s, type, lvm_number(t, n, "data_copies", 2))) {
+		s->type = LVM_RAID;
+		return build_columns(g, s, lvm_get(t, n, "raids"), true);
+	}
 	if (!strcmp(type, "zero")) {
 		s->type = LVM_ZERO;
 	} else if (!strcmp(type, "thin")) {
@@ -267,8 +271,10 @@ void lvm_unbuild(struct lvm *g)
 	for (unsigned i = 0; i < g->n_lvs; i++) {
 		struct lvm_lv *lv = &g->lv[i];
 
-		for (unsigned k = 0; k < lv->n; k++)
+		for (unsigned k = 0; k < lv->n; k++) {
+			layer_free(lv->segment[k].array);
 			free(lv->segment[k].column);
+		}
 		free(lv->segment);
 		lvm_snapshot_close(lv->snapshot);
 		lvm_pool_close(lv->thin);

@@ -119,6 +119,16 @@ int lvm_map_own(struct lvm *g, const struct lvm_lv *lv, uint64_t off, struct ext
 	switch (s->type) {
 	case LVM_STRIPED: return map_striped(g, s, off, run, depth);
 	case LVM_MIRROR: return map_mirror(g, s, off, run, depth);
+	case LVM_RAID:
+		/* The array is a layer: what parity makes up for is read through it. */
+		if (!s->array || off >= s->array->size || depth >= LVM_DEPTH) {
+			lost(run, LVM2_SEGMENT_BAD);
+			return 0;
+		}
+		run->kind = EXTENT_DATA;
+		run->in = s->array;
+		run->at = off;
+		return 0;
 	case LVM_THIN: return lvm_thin_map(g, s, off, run, depth);
 	case LVM_ZERO: run->kind = EXTENT_ZERO; return 0;
 	default: lost(run, LVM2_SEGMENT_UNKNOWN); return 0;

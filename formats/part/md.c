@@ -164,9 +164,8 @@ static bool copy_usable(const struct md *a, const struct md_place *p)
 	return p->disk < a->disks && md_usable(a, p->disk, p->at);
 }
 
-static int array_map(struct layer *l, uint64_t off, struct extent *run)
+int md_map(const struct md *a, uint64_t off, struct extent *run)
 {
-	const struct md *a = ((struct layer *)l->priv)->priv;
 	struct md_place p;
 	bool found = false;
 
@@ -175,7 +174,7 @@ static int array_map(struct layer *l, uint64_t off, struct extent *run)
 		found = copy_usable(a, &p);
 	}
 	run->off = off;
-	run->len = p.len < l->size - off ? p.len : l->size - off;
+	run->len = p.len < a->size - off ? p.len : a->size - off;
 	if (found) {
 		const struct md_member *m = &a->member[p.disk];
 		uint64_t at = m->s.data + p.at;
@@ -212,6 +211,11 @@ static int array_map(struct layer *l, uint64_t off, struct extent *run)
 		run->why = MD_MEMBER_MISSING;
 	}
 	return 0;
+}
+
+static int array_map(struct layer *l, uint64_t off, struct extent *run)
+{
+	return md_map(((struct layer *)l->priv)->priv, off, run);
 }
 
 static uint64_t lost_bytes(struct ranges *bad)
@@ -261,9 +265,8 @@ static int read_piece(const struct md *a, uint64_t off, uint8_t *buf, size_t len
 	return r;
 }
 
-static int array_read(struct layer *l, uint64_t off, void *buf, size_t len, struct ranges *bad)
+int md_read(const struct md *a, uint64_t off, void *buf, size_t len, struct ranges *bad)
 {
-	const struct md *a = ((struct layer *)l->priv)->priv;
 	uint8_t *to = buf;
 	struct ranges none = {0};
 	int r = 0;
@@ -286,6 +289,11 @@ static int array_read(struct layer *l, uint64_t off, void *buf, size_t len, stru
 		len -= n;
 	}
 	return r;
+}
+
+static int array_read(struct layer *l, uint64_t off, void *buf, size_t len, struct ranges *bad)
+{
+	return md_read(((struct layer *)l->priv)->priv, off, buf, len, bad);
 }
 
 static void array_info(struct layer *l, struct json *to)

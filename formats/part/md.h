@@ -16,6 +16,20 @@ enum {
 	MD_LINEAR = -1,
 };
 
+/* Layouts of levels 5 and 6, as the kernel numbers them. */
+enum md_layout {
+	MD_LEFT_ASYMMETRIC,
+	MD_RIGHT_ASYMMETRIC,
+	MD_LEFT_SYMMETRIC,
+	MD_RIGHT_SYMMETRIC,
+	MD_PARITY_0,
+	MD_PARITY_N,
+	MD_ZERO_RESTART = 8, /* level 6 only, as are the others */
+	MD_N_RESTART,
+	MD_N_CONTINUE,
+	MD_SIX = 16, /* the same as below, and Q on the last disk */
+};
+
 /* What a superblock says, of either version. */
 struct md_super {
 	uint64_t at; /* of the superblock in the member */
@@ -81,6 +95,13 @@ static inline bool md_usable(const struct md *a, uint32_t disk, uint64_t at)
 
 	return m->on && !m->stale && (!m->s.recovering || at < m->s.recovered);
 }
+
+/*
+ * md_map(), md_read() - the array's bytes, below a->size; what the members can't make up for is lost
+ * with MD_MEMBER_MISSING
+ */
+int md_map(const struct md *a, uint64_t off, struct extent *run);
+int md_read(const struct md *a, uint64_t off, void *buf, size_t len, struct ranges *bad);
 
 int md_check_data(struct layer *l);
 

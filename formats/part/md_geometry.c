@@ -10,15 +10,17 @@
 
 #include "formats/part/md.h"
 
-/* Parity layouts of levels 5 and 6. */
-enum {
-	LEFT_ASYMMETRIC,
-	RIGHT_ASYMMETRIC,
-	LEFT_SYMMETRIC,
-	RIGHT_SYMMETRIC,
-	PARITY_0,
-	PARITY_N,
-};
+/* Those of level 6 that DDF and LVM have: Q is a sum over all disks in their order. */
+static bool ddf_order(const struct md *a)
+{
+	return a->s.layout >= MD_ZERO_RESTART && a->s.layout <= MD_N_CONTINUE;
+}
+
+/* Level 5 on all disks but the last one, which has Q. */
+static bool q_last(const struct md *a)
+{
+	return a->s.layout >= MD_SIX && a->s.layout <= MD_SIX + MD_PARITY_0;
+}
 
 static uint32_t near_copies(const struct md *a)
 {
@@ -87,8 +89,11 @@ uint64_t md_size(const struct md *a)
 	case 0: return same_sizes(a) ? data * a->disks : raid0_size(a);
 	case 1: return a->column;
 	case 4: return a->disks > 1 ? data * (a->disks - 1) : 0;
-	case 5: return a->disks > 1 && a->s.layout <= PARITY_N ? data * (a->disks - 1) : 0;
-	case 6: return a->disks > 2 && a->s.layout <= PARITY_N ? data * (a->disks - 2) : 0;
+	case 5: return a->disks > 1 && a->s.layout <= MD_PARITY_N ? data * (a->disks - 1) : 0;
+	case 6:
+		return a->disks > 2 && (a->s.layout <= MD_PARITY_N || ddf_order(a) || q_last(a))
+			       ? data * (a->disks - 2)
+			       : 0;
 	case 10:
 		/* Bit 16: "offset", far copies in the next stripe. */
 		if (!near_copies(a) || !far_copies(a) || md_copies(a) > a->disks ||
@@ -155,37 +160,67 @@ static void place_raid0(const struct md *a, uint64_t chunk, uint64_t in, struct 
 	}
 }
 
+/* P goes back or forth by one each stripe; Q is beside it, before it where data goes on behind. */
+static void place_ddf(const struct md *a, uint64_t stripe, uint32_t i, struct md_place *p)
+{
+	uint32_t n = a->disks, on = (uint32_t)(stripe % n);
+
+	if (a->s.layout != MD_ZERO_RESTART)
+		on = n - 1 - (uint32_t)((stripe + 1) % n);
+	p->p = on;
+	p->q = (on + 1) % n;
+	if (a->s.layout == MD_N_CONTINUE) {
+		p->q = (on + n - 1) % n;
+		p->disk = (on + 1 + i) % n;
+	} else if (on == n - 1) {
+		p->disk = i + 1;
+	} else {
+		p->disk = i >= on ? i + 2 : i;
+	}
+}
+
 static void place_parity(const struct md *a, uint64_t chunk, uint64_t in, struct md_place *p)
 {
 	uint32_t n = a->disks, data = n - a->parities, i = (uint32_t)(chunk % data);
 	uint64_t stripe = chunk / data;
-	uint32_t back = n - 1 - (uint32_t)(stripe % n), layout = a->s.layout;
+	uint32_t back = n - 1 - (uint32_t)(stripe % n), layout = a->s.layout, skip = a->parities;
 
 	if (a->s.level == 4)
-		layout = PARITY_N;
+		layout = MD_PARITY_N;
 	p->q = UINT32_MAX;
+	p->at = stripe * a->s.chunk + in;
+	if (a->parities == 2 && ddf_order(a)) {
+		place_ddf(a, stripe, i, p);
+		return;
+	}
+	if (a->parities == 2 && q_last(a)) {
+		p->q = --n;
+		back = n - 1 - (uint32_t)(stripe % n);
+		layout -= MD_SIX;
+	}
 	switch (layout) {
-	case LEFT_ASYMMETRIC:
-	case LEFT_SYMMETRIC: p->p = back; break;
-	case RIGHT_ASYMMETRIC:
-	case RIGHT_SYMMETRIC: p->p = (uint32_t)(stripe % n); break;
-	case PARITY_0: p->p = 0; break;
+	case MD_LEFT_ASYMMETRIC:
+	case MD_LEFT_SYMMETRIC: p->p = back; break;
+	case MD_RIGHT_ASYMMETRIC:
+	case MD_RIGHT_SYMMETRIC: p->p = (uint32_t)(stripe % n); break;
+	case MD_PARITY_0: p->p = 0; break;
 	default: p->p = data; break;
 	}
-	if (a->parities == 2)
+	if (a->parities == 2 && p->q == UINT32_MAX)
 		p->q = (p->p + 1) % n;
-	if (layout == LEFT_SYMMETRIC || layout == RIGHT_SYMMETRIC) {
-		p->disk = (p->p + a->parities + i) % n;
-	} else if (layout == PARITY_0) {
-		p->disk = i + a->parities;
-	} else if (layout == PARITY_N) {
+	else
+		skip = 1;
+	if (layout == MD_LEFT_SYMMETRIC || layout == MD_RIGHT_SYMMETRIC) {
+		p->disk = (p->p + skip + i) % n;
+	} else if (layout == MD_PARITY_0) {
+		p->disk = i + skip;
+	} else if (layout == MD_PARITY_N) {
 		p->disk = i;
-	} else if (a->parities == 2 && p->p == n - 1) {
+	} else if (skip == 2 && p->p == n - 1) {
 		p->disk = i + 1; /* Q stands before the data */
 	} else {
-		p->disk = i >= p->p ? i + a->parities : i;
+		p->disk = i >= p->p ? i + skip : i;
 	}
-	p->at = stripe * a->s.chunk + in;
 }
 
 static void place_raid10(const struct md *a, uint64_t chunk, uint64_t in, uint32_t k,
@@ -285,6 +320,8 @@ static unsigned power_of(const struct md *a, const struct md_place *p, uint32_t 
 	uint32_t n = a->disks, first = (p->q + 1) % n;
 	unsigned power = 0;
 
+	if (ddf_order(a))
+		return disk;
 	for (uint32_t i = first; i != disk; i = (i + 1) % n)
 		power += i != p->p && i != p->q;
 	return power;

@@ -470,6 +470,109 @@ static void flips_and_truncation_are_survived(void **state)
 	}
 }
 
+/* Hidden, on one extent of a disk. */
+#define LEG(name, disk, at)                                                                        \
+	name " {\nid = \"" name "\"\nstatus = [\"READ\"]\n" SEGMENT(                               \
+		"1", "0", "1",                                                                     \
+		"type = \"striped\"\nstripe_count = 1\nstripes = [\"" disk "\", " at "]\n") "}\n"
+
+static const char raid5[] = LV("r5", SEGMENT("1", "0", "2",
+					     "type = \"raid5_ls\"\nstripe_size = 8\nraids = [\n"
+					     "\"m0\", \"i0\", \"m1\", \"i1\", \"m2\", \"i2\"\n]\n"))
+	LEG("i0", "pv0", "1") LEG("i1", "pv1", "1") LEG("i2", "pv0", "2");
+
+/* Chunk k of the data is full of k + 1; parity goes from the last disk to the first. */
+static void fill_raid5(struct image *one, struct image *two)
+{
+	enum { CHUNK = 4096, ROWS = EXTENT / CHUNK };
+	uint8_t *leg[] = {one->buf + START + EXTENT, two->buf + START + EXTENT,
+			  one->buf + START + 2 * EXTENT};
+
+	for (unsigned row = 0; row < ROWS; row++) {
+		unsigned p = 2 - row % 3, a = 2 * row + 1, b = 2 * row + 2;
+
+		memset(leg[(p + 1) % 3] + row * CHUNK, (int)a, CHUNK);
+		memset(leg[(p + 2) % 3] + row * CHUNK, (int)b, CHUNK);
+		memset(leg[p] + row * CHUNK, (int)(a ^ b), CHUNK);
+	}
+}
+
+static void a_raid_volume_does_without_one_disk(void **state)
+{
+	char dir[] = "/tmp/vdiskck-lvm-XXXXXX", a[64], b[64];
+	struct image *one = pv(0, 1, raid5), *two = pv(1, 1, raid5), *img;
+	unsigned rebuilt = 0;
+	struct extent run;
+	struct layer *l;
+
+	(void)state;
+	fill_raid5(one, two);
+	assert_non_null(mkdtemp(dir));
+	snprintf(a, sizeof(a), "%s/a.img", dir);
+	snprintf(b, sizeof(b), "%s/b.img", dir);
+	image_write(one, a);
+	image_write(two, b);
+	img = image_stack(a, NULL);
+	l = img->top->child->child;
+	assert_string_equal(l->name, "vg-r5");
+	assert_int_equal(image_seen(img, LVM2_SEGMENT_UNKNOWN, ANYWHERE), 0);
+	for (unsigned k = 0; k < 32; k++) {
+		assert_int_equal(at(l, k * 4096), k + 1);
+		assert_int_equal(layer_resolve(l, k * 4096 + 7, &run), 0);
+		assert_int_equal(run.kind, EXTENT_DATA);
+		assert_int_equal(run.packed, 0);
+		assert_int_equal((run.in == img->source ? one : two)->buf[run.at], k + 1);
+	}
+	image_free(img);
+
+	unlink(b);
+	img = image_stack(a, NULL);
+	l = img->top->child->child;
+	assert_finding(img, LVM2_PV_MISSING, ANYWHERE);
+	for (unsigned k = 0; k < 32; k++) {
+		assert_int_equal(at(l, k * 4096 + 4095), k + 1);
+		layer_resolve(l, k * 4096, &run);
+		rebuilt += run.packed != 0;
+	}
+	assert_in_range(rebuilt, 10, 11); /* a third of the chunks lies on the lost disk */
+	image_free(img);
+
+	image_write(two, b);
+	unlink(a);
+	img = image_stack(b, NULL);
+	l = img->top->child->child;
+	for (unsigned k = 0, left = 0; k < 32; k++) {
+		int got = at(l, k * 4096);
+
+		assert_true(got == 255 || got == (int)k + 1);
+		left += got != 255;
+		assert_true(k < 31 || (left >= 10 && left <= 11));
+	}
+	image_free(img);
+	unlink(b);
+	rmdir(dir);
+	image_free(one);
+	image_free(two);
+}
+
+/* Text that makes an array its own member. */
+static void an_array_of_itself_is_lost(void **state)
+{
+	static const char text[] =
+		LV("r5", SEGMENT("1", "0", "2",
+				 "type = \"raid5_ls\"\nstripe_size = 8\nraids = [\n"
+				 "\"m0\", \"r5\", \"m1\", \"i1\", \"m2\", \"r5\"\n]\n"))
+			LEG("i1", "pv0", "1");
+	struct image *img = pv(0, 1, text);
+
+	(void)state;
+	image_check(img, &lvm2_ops);
+	assert_int_equal(img->err, 0);
+	for (unsigned k = 0; k < 8; k++)
+		at(volume(img, "vg-r5"), k * 4096);
+	image_free(img);
+}
+
 static void a_real_group_is_read_as_the_kernel_read_it(void **state)
 {
 	const char *path = corpus_file("dm/lvm.img.xz");
@@ -500,6 +603,8 @@ int main(void)
 		cmocka_unit_test(thin_volumes_are_mapped_by_their_pool),
 		cmocka_unit_test(a_vhds_parent_is_found_among_the_volumes),
 		cmocka_unit_test(flips_and_truncation_are_survived),
+		cmocka_unit_test(a_raid_volume_does_without_one_disk),
+		cmocka_unit_test(an_array_of_itself_is_lost),
 		cmocka_unit_test(a_real_group_is_read_as_the_kernel_read_it),
 	};
 
