@@ -116,7 +116,7 @@ echo "times faster than qemu-img convert -n to null-co; cpu time: than -m 8 -W i
 echo "other load does not change; dd: reading the file, as a part of our time. Plain runs are spliced from the"
 echo "page cache to nowhere, not copied: a copy alone takes 0.04 to 0.05 s per GiB on two cores. Packed clusters:"
 echo "nine tenths of our time are libdeflate's and libzstd's own; ISA-L is slower on programs and documents."
-[ "${2:-}" = reads ] || for more in tests/bench/{*_check,crypto,evtx,ext4,ntfs}.sh; do
+[ "${2:-}" = reads ] || for more in tests/bench/{*_check,crypto,ntfs,ext4,evtx,triage,seal}.sh; do
 	[ -x "$more" ] || continue
 	echo
 	RUNS=$runs "$more" "$1"
