@@ -32,8 +32,13 @@ int verify_bytes(struct layer *l, uint64_t off, uint64_t len, const char *what,
 		 const enum finding_id *why, struct ranges *bad)
 {
 	struct verifying v = {.why = why, .bad = bad};
-	struct engine e = {
-		.l = l, .off = off, .len = len, .what = what, .deliver = deliver, .arg = &v};
+	struct engine e = {.l = l,
+			   .off = off,
+			   .len = len,
+			   .written = true,
+			   .what = what,
+			   .deliver = deliver,
+			   .arg = &v};
 	int r = engine_run(&e);
 
 	session_checked(l->s, v.done);

@@ -375,6 +375,7 @@ int qcow2_map(struct layer *l, uint64_t off, struct extent *run)
 		run->in = r.packed ? q->l->below : q->data;
 		run->at = r.host;
 		run->packed = r.packed;
+		run->coded = q->crypt_method != 0;
 		run->exact = !r.packed && !q->crypt_method && r.doubt == QCOW2_NO_DOUBT;
 	}
 	return 0;

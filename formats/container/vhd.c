@@ -173,6 +173,7 @@ static int vhd_map(struct layer *l, uint64_t off, struct extent *run)
 	run->kind = EXTENT_DATA;
 	run->in = l->below;
 	run->at = at;
+	run->coded = v->encrypted;
 	run->exact = set && !v->encrypted && !(v->flags[block] & BLOCK_SHARED);
 	if (run->len > v->data_end - at)
 		run->len = v->data_end - at;

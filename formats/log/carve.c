@@ -166,6 +166,7 @@ static int one_range(struct carve *c, uint64_t off, uint64_t len)
 			   .off = off,
 			   .len = len,
 			   .order = ENGINE_IN_ORDER,
+			   .written = true,
 			   .what = "carving",
 			   .deliver = deliver,
 			   .arg = c};

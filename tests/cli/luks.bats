@@ -88,6 +88,28 @@ make_device() {
 		.locked == false and .reencryption == true and .requirements == "online-reencrypt-v2"'
 }
 
+@test "what was never written below the cipher is noise above it, as qemu-img reads it" {
+	local payload
+	keys
+	cp "$WHOLE" a.luks
+	payload=$(($(stat -c %s "$WHOLE") - $(stat -c %s "$PLAIN")))
+	fallocate -p -o $((payload + (1 << 20))) -l $((512 << 10)) a.luks
+	printf hidden >"$OUT/secret"
+	qemu-img convert --object secret,id=s,file="$OUT/secret" -O raw \
+		--image-opts driver=luks,file.filename=a.luks,key-secret=s "$OUT/want"
+	run_vdiskck export --keys "$OUT/keys" --at luks1 -o "$OUT/got" a.luks
+	expect_status 0
+	cmp "$OUT/want" "$OUT/got"
+	! cmp -s "$PLAIN" "$OUT/got"
+	run_vdiskck seal --keys "$OUT/keys" --at luks1 -o "$OUT/sparse.seal" a.luks
+	expect_status 0
+	cp --sparse=never a.luks "$OUT/full"
+	"$VDISKCK_PROGRAM" seal --keys "$OUT/keys" --at luks1 -o "$OUT/full.seal" "$OUT/full"
+	"$VDISKCK_PROGRAM" seal --root "$OUT/sparse.seal" >"$OUT/root"
+	[ -s "$OUT/root" ]
+	[ "$("$VDISKCK_PROGRAM" seal --root "$OUT/full.seal")" = "$(cat "$OUT/root")" ]
+}
+
 @test "addresses are followed through the cipher in both directions" {
 	keys
 	truncate -s 4M fs

@@ -183,6 +183,50 @@ static void resolving_goes_down_to_the_stored_byte(void **state)
 	assert_int_equal(run.why, CHAIN_PARENT_MISSING);
 }
 
+/* A cipher over the container, and a file in what it deciphers: the toy's [4000, 4000 + 1000). */
+static int under_cipher_map(struct layer *l, uint64_t off, struct extent *run)
+{
+	return layer_map_below(l, off, 4000, run);
+}
+
+static int same_map(struct layer *l, uint64_t off, struct extent *run)
+{
+	return layer_map_below(l, off, 0, run);
+}
+
+static const struct layer_ops cipher_ops = {
+	.name = "cipher", .kind = LAYER_CIPHER, .map = same_map};
+static const struct layer_ops inside_ops = {
+	.name = "inside", .kind = LAYER_FILE, .map = under_cipher_map, .read = layer_read_mapped};
+
+static void zeros_under_a_cipher_are_no_zeros(void **state)
+{
+	struct stack *t = *state;
+	struct layer *cipher = layer_new(&t->s, &cipher_ops, t->toy, "cipher");
+	struct layer *file;
+	struct extent run;
+
+	layer_attach(t->toy, cipher);
+	cipher->size = MIXED;
+	file = layer_new(&t->s, &inside_ops, cipher, "f");
+	layer_attach(cipher, file);
+	file->size = 1000;
+	assert_int_equal(layer_resolve(file, 0, &run), 0);
+	assert_ptr_equal(run.in, t->source);
+	assert_int_equal(run.len, 96);
+	assert_true(run.coded);
+	assert_false(run.unwritten);
+	assert_int_equal(layer_resolve(file, 100, &run), 0);
+	assert_int_equal(run.kind, EXTENT_DATA);
+	assert_true(run.unwritten);
+	assert_ptr_equal(run.in, t->toy);
+	assert_int_equal(run.off, 100);
+	assert_int_equal(run.at, 4100);
+	assert_int_equal(run.len, 900);
+	assert_int_equal(layer_resolve(cipher, TOY, &run), 0);
+	assert_int_equal(run.kind, EXTENT_LOST);
+}
+
 static void resolving_a_pointer_past_the_end_is_loss_and_no_error(void **state)
 {
 	struct stack *t = *state;
@@ -302,6 +346,7 @@ int main(void)
 		T(a_map_ends_with_the_layer),
 		T(what_is_lost_below_is_lost_in_the_reader_s_addresses),
 		T(resolving_goes_down_to_the_stored_byte),
+		T(zeros_under_a_cipher_are_no_zeros),
 		T(resolving_a_pointer_past_the_end_is_loss_and_no_error),
 		T(a_packed_run_is_given_whole_by_who_packs_it),
 		T(an_address_is_told_in_every_layer),

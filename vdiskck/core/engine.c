@@ -78,6 +78,8 @@ static int resolve(struct run_state *r, uint64_t off, struct extent *run)
 		r->run.len = 0;
 		return err;
 	}
+	if (r->e->written && r->run.unwritten)
+		r->run.kind = EXTENT_ZERO;
 	*run = r->run;
 	ahead = off - run->off;
 	run->off = off;

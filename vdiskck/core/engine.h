@@ -38,6 +38,7 @@ struct engine {
 	 * @deliver get it with @buf NULL. What the source fails to give is to be read after all.
 	 */
 	bool direct;
+	bool written; /* what was never written under a cipher goes as ZERO: noise holds nothing */
 	/* Sorted, may be NULL: DATA in there is not read, it goes to @deliver alone, with @buf NULL. */
 	const struct ranges *skip;
 	size_t piece;	  /* size of a piece, 0: 1 MiB; pieces are cut at its multiples */

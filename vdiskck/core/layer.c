@@ -187,6 +187,8 @@ int layer_map(struct layer *l, uint64_t off, struct extent *run)
 	r = l->ops->map(l, off, run);
 	if (l->ops->read == layer_read_mapped)
 		run->exact = true;
+	if (l->ops->kind == LAYER_CIPHER)
+		run->coded = true;
 	if (!r && run->len > l->size - run->off)
 		run->len = l->size - run->off;
 	return r;
@@ -209,11 +211,18 @@ int layer_resolve(struct layer *l, uint64_t off, struct extent *run)
 		r = layer_map(in, run->at, &deeper);
 		if (r)
 			break;
+		if (run->coded && deeper.kind == EXTENT_ZERO) {
+			run->unwritten = true;
+			if (run->len > deeper.len)
+				run->len = deeper.len;
+			break;
+		}
 		/* Of a packed run, from the byte we came for: what is before may lie elsewhere. */
 		if (deeper.packed)
 			deeper.len -= run->at - deeper.off;
 		deeper.off = run->off;
 		deeper.exact &= run->exact;
+		deeper.coded |= run->coded;
 		if (deeper.len > run->len)
 			deeper.len = run->len;
 		*run = deeper;

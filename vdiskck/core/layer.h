@@ -65,6 +65,10 @@ struct extent {
 	 * read from. layer_map() sets it where read() is layer_read_mapped().
 	 */
 	bool exact;
+	/* DATA: read() deciphers the bytes at @at. layer_map() sets it where the layer is a cipher. */
+	bool coded;
+	/* DATA, layer_resolve(): zeros under a cipher, never written. read() makes noise of them. */
+	bool unwritten;
 };
 
 /* A driver presents one format found in the bytes of the layer below it. */
@@ -206,7 +210,8 @@ int layer_read_mapped(struct layer *l, uint64_t off, void *buf, size_t len, stru
 int layer_map(struct layer *l, uint64_t off, struct extent *run);
 /*
  * layer_resolve() - layer_map() followed down to where the bytes are stored
- * @run->in is a source, or the layer whose packed bytes hold them; or the run is zero or lost.
+ * @run->in is a source, or the layer whose packed bytes hold them, or the one under a cipher that
+ * never got any; or the run is zero or lost.
  * @run starts at @off; only if @l itself packs it, it is the whole packed run.
  */
 int layer_resolve(struct layer *l, uint64_t off, struct extent *run);
