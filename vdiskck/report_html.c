@@ -63,6 +63,7 @@ static void nav_put(FILE *f, const struct report *r)
 	link_put(f, r->damage && r->damage->n, "damage", "damage");
 	link_put(f, r->files && r->files->n, "files", "files hit");
 	link_put(f, r->boot && r->boot->n, "boot", "start");
+	link_put(f, r->causes && r->causes->n, "cause", "cause");
 	link_put(f, r->systems && r->systems->n, "system", "system");
 	link_put(f, r->logs && r->logs->events, "logs", "logs");
 	link_put(f, true, "findings", "findings");
@@ -97,6 +98,7 @@ void report_html(FILE *f, const struct report *r)
 	report_damage(f, r);
 	report_files(f, r);
 	report_boot(f, r);
+	report_causes(f, r);
 	report_systems(f, r);
 	report_logs(f, r);
 	report_findings(f, r);

@@ -11,6 +11,7 @@
 #include "recover/files_hit.h"
 #include "recover/impact.h"
 #include "vdiskck/boot.h"
+#include "vdiskck/causes.h"
 #include "vdiskck/collect.h"
 #include "vdiskck/core/json.h"
 #include "vdiskck/damage_map.h"
@@ -45,7 +46,8 @@ struct report {
 	const struct impact *hit;	 /* what the lost bytes of the disk cost the layers on it */
 	const struct files_hit *files;	 /* sorted; NULL: none */
 	const struct boot *boot;	 /* NULL or empty: not looked at */
-	const struct systems *systems;	 /* NULL: none */
+	const struct causes *causes;	 /* NULL: none */
+	const struct systems *systems;	 /* likewise */
 	const struct timeline *logs;	 /* likewise */
 	const struct damage_map *damage; /* each bad range of the disk; NULL: none */
 	const struct recovered *saved;	 /* likewise */

@@ -37,6 +37,7 @@ void report_map(FILE *f, const struct report *r);
 void report_damage(FILE *f, const struct report *r);
 void report_files(FILE *f, const struct report *r);
 void report_boot(FILE *f, const struct report *r);
+void report_causes(FILE *f, const struct report *r);
 void report_systems(FILE *f, const struct report *r);
 void report_logs(FILE *f, const struct report *r);
 void report_findings(FILE *f, const struct report *r);

@@ -47,6 +47,7 @@ static int write_html(struct triage *t)
 		.hit = &t->hit,
 		.files = &r->hit,
 		.boot = &t->boot,
+		.causes = &t->causes,
 		.systems = &t->systems,
 		.logs = &t->logs,
 		.damage = &damage,

@@ -47,6 +47,7 @@ cause() { # JQ-FILTER
 		.[0].confidence == \"strong\" and .[0].stored.offset == $at and .[0].stored.layer == \"bl.img\""
 	expect_text 'one bit changed below the encryption'
 	expect_text 'evidence, not proof'
+	grep -q 'one bit changed below the encryption.*host, network, storage.*href="#evtx-data-sum"' "$OUT/case/report.html"
 }
 
 @test "a bit of the plaintext under encryption: it changed before, in the guest" {
