@@ -145,6 +145,18 @@ int stack_discover(struct layer *below)
 	return r == -ENOENT ? 0 : r;
 }
 
+int stack_discover_as(struct layer *below, const struct layer_ops *const *drivers)
+{
+	struct candidate c[CANDIDATES];
+	size_t n = 0;
+	int r;
+
+	for (int search = 0; search < 2 && (!n || c[0].score < CERTAIN); search++)
+		n = probe(below, drivers, search, c, n);
+	r = stack_on(below, c, n);
+	return r == -ENOENT ? 0 : r;
+}
+
 int stack_open(struct session *s, const char *image, struct layer **source)
 {
 	struct candidate c[CANDIDATES];

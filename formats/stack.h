@@ -17,6 +17,11 @@ int stack_open(struct session *s, const char *image, struct layer **source);
  * A layer that is recognised but can't be read is attached with its state set.
  */
 int stack_discover(struct layer *below);
+/*
+ * stack_discover_as() - the same with these drivers alone, NULL at their end
+ * For a file of which it is known what it can be: no key is tried on its noise.
+ */
+int stack_discover_as(struct layer *below, const struct layer_ops *const *drivers);
 
 /*
  * stack_find() - a layer by path: "vhd/mbr/p2", "vhd~1", or a source's file name

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "formats/drivers.h"
 #include "formats/stack.h"
 #include "recover/providers.h"
 #include "vdiskck/core/glob.h"
@@ -210,7 +211,7 @@ static int read_file(struct logs *g, struct layer *fs, const struct fs_entry *e)
 	int r = p ? fs->ops->fs->open_file(fs, e, &f) : -ENOMEM;
 
 	if (!r)
-		r = stack_discover(f);
+		r = stack_discover_as(f, log_drivers);
 	if (!r && !log_on(f) && !expected(e->path)) {
 		free(p->name);
 		g->n_places--;

@@ -2,6 +2,7 @@
 /* Discovery: how deep it goes, and how layers are named. */
 #include "tests/lib/image.h"
 
+#include "formats/drivers.h"
 #include "formats/stack.h"
 
 enum { SECTOR = 512, LEVELS = 16, SECTORS = 4096 };
@@ -49,11 +50,40 @@ static void a_layer_is_found_by_its_path(void **state)
 	image_free(img);
 }
 
+/* A table is no log; lines are. */
+static void drivers_that_are_not_named_are_not_tried(void **state)
+{
+	static const char line[] = "Jan  2 03:04:05 node kernel: a line of a log\n";
+	enum { LINE = sizeof(line) - 1, LINES = 100 };
+	struct image *img = image_new(SECTORS * SECTOR);
+	char text[LINES * LINE];
+	struct layer *table, *log;
+
+	(void)state;
+	put_mbr(img, 0);
+	image_discover(img);
+	assert_non_null(img->top);
+	table = memory_source(&img->s, "table", img->buf, img->len);
+	assert_int_equal(stack_discover_as(table, log_drivers), 0);
+	assert_null(table->child);
+	layer_free(table);
+
+	for (size_t i = 0; i < LINES; i++)
+		memcpy(text + i * LINE, line, LINE);
+	log = memory_source(&img->s, "messages", text, sizeof(text));
+	assert_int_equal(stack_discover_as(log, log_drivers), 0);
+	assert_non_null(log->child);
+	assert_int_equal(log->child->ops->kind, LAYER_LOG);
+	layer_free(log);
+	image_free(img);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(tables_within_tables_end_somewhere),
 		cmocka_unit_test(a_layer_is_found_by_its_path),
+		cmocka_unit_test(drivers_that_are_not_named_are_not_tried),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
