@@ -72,7 +72,7 @@ int cmd_extract(const struct args *a)
 	err = run_begin(&r, a);
 	if (!err)
 		err = extract(&x);
-	if (x.damaged || x.left)
+	if (x.damaged || x.left || (x.trees && volumes_damaged(&r)))
 		status = DAMAGED;
 	else if (err || r.failed)
 		status = UNDECIDABLE;

@@ -10,6 +10,7 @@
 #include "vdiskck/commands.h"
 #include "vdiskck/core/json.h"
 #include "vdiskck/core/text.h"
+#include "vdiskck/filespec.h"
 #include "vdiskck/logs.h"
 #include "vdiskck/out_json.h"
 #include "vdiskck/out_text.h"
@@ -227,7 +228,8 @@ int cmd_logs(const struct args *a)
 		progress_wipe(&x.r.progress);
 		summary(&x);
 	}
-	if (x.missing || x.doubtful || x.lost)
+	/* Nor is it known which logs a file system has, when part of that is damaged. */
+	if (x.missing || x.doubtful || x.lost || volumes_damaged(&x.r))
 		status = DAMAGED;
 	else if (x.r.failed)
 		status = UNDECIDABLE;

@@ -39,6 +39,7 @@ struct extract {
 	void (*nothing)(void *arg, const struct filespec *fs);
 	void *arg;
 	bool quiet; /* files that are not whole are not told of */
+	bool trees; /* folders or patterns were asked for: what a file system lost may be of them */
 	struct out_tree tree;
 	FILE *manifest;
 	pthread_mutex_t lock; /* of all that follows; of the manifest, standard output and error */

@@ -132,6 +132,7 @@ static int extract_spec(struct extract *x, const struct filespec *fs, const char
 				  .arg = &f};
 	int err;
 
+	x->trees |= fs->glob || !fs->e || fs->e->kind == FS_DIR;
 	err = filespec_walk(fs, &w);
 	if (err == -ENOENT && x->nothing) {
 		x->nothing(x->arg, fs);

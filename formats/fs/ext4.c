@@ -142,6 +142,7 @@ static int ext4_open(struct layer *l)
 	if (!fs)
 		return -ENOMEM;
 	fs->l = l;
+	pthread_mutex_init(&fs->told_lock, NULL);
 	l->size = l->below->size;
 	r = ext4_super_load(fs);
 	if (!r)
@@ -170,6 +171,7 @@ static void ext4_close(struct layer *l)
 	free(fs->area);
 	free(fs->gdt);
 	free(fs->gdt_state);
+	pthread_mutex_destroy(&fs->told_lock);
 	free(fs);
 }
 

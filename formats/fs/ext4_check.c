@@ -165,6 +165,7 @@ int ext4_check(struct layer *l)
 	uint64_t before = 0, after = 0;
 	int r;
 
+	fs->checked = true;
 	if (!newer)
 		return run(fs, false, &after);
 	/*

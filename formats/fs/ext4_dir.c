@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Directories, read as what they are without an index: a list of entries in each block. */
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -166,9 +167,27 @@ int ext4_dir_inline(const struct ext4 *fs, const struct ext4_inode *i, bool dele
 	return r;
 }
 
+void ext4_dir_lost(struct ext4 *fs, uint32_t dir, uint64_t at, uint64_t len)
+{
+	bool tell;
+
+	pthread_mutex_lock(&fs->told_lock);
+	tell = !fs->checked && fs->n_told < EXT4_TOLD_MAX;
+	for (unsigned i = 0; i < fs->n_told && tell; i++)
+		tell = fs->told[i] != dir;
+	if (tell)
+		fs->told[fs->n_told++] = dir;
+	pthread_mutex_unlock(&fs->told_lock);
+	if (tell)
+		finding(fs->l, EXT4_DIR_BLOCK, at, len,
+			"directory inode %" PRIu32 " can't be read in full: names in it are lost%s",
+			dir, fs->n_told < EXT4_TOLD_MAX ? "" : "; check tells of all others");
+}
+
 struct read_dir {
 	struct ext4 *fs;
 	uint32_t ino;
+	uint64_t at; /* of the inode */
 	uint8_t *buf;
 	uint64_t left; /* blocks that may still be read */
 	bool deleted;
@@ -180,8 +199,11 @@ static int read_run(void *arg, const struct ext4_run *run)
 {
 	struct read_dir *d = arg;
 	struct ext4 *fs = d->fs;
+	struct ranges bad = {0};
 	int r = 0;
 
+	if (run->kind == EXT4_RUN_LOST)
+		ext4_dir_lost(fs, d->ino, d->at, fs->inode_size);
 	if (run->kind != EXT4_RUN_DATA)
 		return 0;
 	for (uint64_t k = 0; k < run->len && !r && d->left; k++, d->left--) {
@@ -189,11 +211,15 @@ static int read_run(void *arg, const struct ext4_run *run)
 
 		if (!ext4_block_ok(fs, block))
 			break;
-		r = ext4_read(fs, block, 1, d->buf, NULL);
+		r = ext4_read(fs, block, 1, d->buf, &bad);
+		if (bad.n)
+			ext4_dir_lost(fs, d->ino, ext4_at(fs, block), fs->block_size);
+		bad.n = 0;
 		if (!r)
 			r = ext4_dir_block(fs, d->ino, d->buf, fs->block_size, ext4_at(fs, block),
 					   d->deleted, d->fn, d->arg);
 	}
+	ranges_free(&bad);
 	return r;
 }
 
@@ -201,7 +227,7 @@ int ext4_dir(struct ext4 *fs, const struct ext4_inode *i, bool deleted,
 	     int (*fn)(void *arg, const struct ext4_name *n), void *arg)
 {
 	uint64_t budget = fs->blocks;
-	struct read_dir d = {fs, i->ino, NULL, fs->blocks, deleted, fn, arg};
+	struct read_dir d = {fs, i->ino, i->at, NULL, fs->blocks, deleted, fn, arg};
 	int r;
 
 	if (i->flags & EXT4_F_INLINE_DATA)

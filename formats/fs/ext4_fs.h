@@ -5,6 +5,8 @@
 
 #include <stdbool.h>
 
+#include <pthread.h>
+
 #include "formats/fs/ext4.h"
 #include "formats/fs/fs.h"
 #include "formats/fs/runs.h"
@@ -44,6 +46,8 @@ struct ext4_journal {
 };
 
 /* What is wrong with an open file system, found by open(); reported there. */
+enum { EXT4_TOLD_MAX = 64 };
+
 struct ext4 {
 	struct layer *l;
 	struct ext4_super sb;
@@ -67,6 +71,11 @@ struct ext4 {
 	struct cache *cache;	/* of blocks */
 	struct ext4_area *area; /* sorted by block */
 	size_t n_areas;
+	/* Directories of which it was said that names are lost; check() says it better. */
+	pthread_mutex_t told_lock;
+	uint32_t told[EXT4_TOLD_MAX];
+	unsigned n_told;
+	bool checked;
 };
 
 /* Metadata that is in no file. */
@@ -284,6 +293,8 @@ struct ext4_dir_run { /* blocks of a directory */
 	uint64_t block;
 	uint32_t lblk, len, dir;
 };
+/* ext4_dir_lost() - say once that names of inode @dir are lost, with what can't be read, in bytes */
+void ext4_dir_lost(struct ext4 *fs, uint32_t dir, uint64_t at, uint64_t len);
 /*
  * ext4_dir_blocks() - the blocks of many directories, in the order they lie in
  * @runs: sorted, and changed

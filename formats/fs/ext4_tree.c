@@ -27,6 +27,7 @@ struct build {
 	struct ext4_dir_run *runs;
 	size_t n, cap;
 	uint32_t dir;	 /* the one whose blocks are collected */
+	uint64_t dir_at; /* its inode */
 	uint64_t budget; /* of the blocks of all trees */
 	uint64_t blocks; /* of directories that may still be taken */
 	bool deleted;
@@ -163,6 +164,8 @@ static int add_run(void *arg, const struct ext4_run *run)
 	uint64_t len = run->len;
 	int r;
 
+	if (run->kind == EXT4_RUN_LOST)
+		ext4_dir_lost(fs, b->dir, b->dir_at, fs->inode_size);
 	if (run->kind != EXT4_RUN_DATA || !ext4_block_ok(fs, run->block))
 		return 0;
 	if (len > fs->blocks - run->block)
@@ -194,6 +197,7 @@ static int find_dir(void *arg, const struct ext4_inode *i)
 		return r;
 	t->dirs[t->n_dirs++] = i->ino;
 	b->dir = i->ino;
+	b->dir_at = i->at;
 	if (i->flags & EXT4_F_INLINE_DATA)
 		return ext4_dir_inline(t->fs, i, b->deleted, add_link, b);
 	return ext4_map(t->fs, i, &b->budget, add_run, b);
@@ -206,7 +210,8 @@ static int parse_block(void *arg, uint32_t dir, uint32_t lblk, uint64_t block, c
 	struct ext4 *fs = b->t->fs;
 
 	(void)lblk;
-	(void)lost; /* zeros have no entries */
+	if (lost)
+		ext4_dir_lost(fs, dir, block << fs->block_bits, fs->block_size);
 	return ext4_dir_block(fs, dir, raw, fs->block_size, block << fs->block_bits, b->deleted,
 			      add_link, b);
 }

@@ -148,6 +148,32 @@ windows() { # NAME FIRST COUNT
 	expect_json '[.[] | select(.record == "event") | .record_id] | unique | length == 300'
 }
 
+@test "a folder that can't be read: there may have been more in it, say ls, extract and logs" {
+	local n
+	mkdir -p "$OUT/root/var/log/old"
+	for n in 1 2 3 4 5 6 7 8 9; do echo "Jan  $n 03:04:05 node kernel: line $n"; done >"$OUT/root/var/log/messages"
+	truncate -s 8M fs.img
+	mkfs.ext4 -q -d "$OUT/root" fs.img
+	cat fs.img >/dev/null
+	run_vdiskck logs fs.img -o "$OUT/sound"
+	expect_status 0
+	expect_text '9 events of 1 logs'
+	debugfs -w -R 'set_inode_field /var/log/old block[0] 0x7fffffff' fs.img 2>/dev/null
+	cat fs.img >/dev/null
+	run_vdiskck logs fs.img -o "$OUT/damaged"
+	expect_status 2
+	expect_text '9 events of 1 logs'
+	grep -q 'ext4-dir-block' <<<"$stderr"
+	for n in 'ls -R fs.img' 'ls fs.img /var/log/old' "extract fs.img /var -o $OUT/x"; do
+		# shellcheck disable=SC2086 # words of a command line
+		run_vdiskck $n
+		expect_status 2
+		grep -q 'ext4-dir-block' <<<"$stderr"
+	done
+	run_vdiskck extract fs.img /var/log/messages -o "$OUT/one"
+	expect_status 0
+}
+
 @test "where to is needed; a folder that holds something is refused" {
 	truncate -s 1M a.raw
 	run_vdiskck logs a.raw
