@@ -68,5 +68,6 @@ if btrfs_ready; then
 fi
 ! mountpoint -q "$dir/btrfs" || umount "$dir/btrfs"
 rm -f "$dir/btrfs.img"
+rmdir "$dir/btrfs" 2>/dev/null || true
 /usr/bin/time -o time -f '%U %S %e' "$vdiskck" scrub -q --quick --format raw --seal raw.seal --rate 100M raw
 awk '{ printf "scrub at --rate 100M: %.0f %% of one processor\n", 100 * ($1 + $2) / $3 }' time
