@@ -369,6 +369,26 @@ static void what_was_read_is_known_by_where_it_lies(void **state)
 	reads_free(&reads);
 }
 
+static void what_a_layer_read_goes_with_it(void **state)
+{
+	struct rig *g = *state;
+	struct reads reads = {0};
+	struct ranges out = {0};
+	struct layer *passing = layer_new(&g->img->s, g->l->ops, g->img->source, "passing");
+
+	reads_note(&reads, g->img->source, 0, BLOCK);
+	reads_note(&reads, passing, 0, BLOCK);
+	g->img->s.reads = &reads;
+	layer_free(passing);
+	g->img->s.reads = NULL;
+	assert_null(reads.v[1].l);
+	assert_int_equal(reads_of(&reads, g->img->source, &out), 0);
+	assert_int_equal(out.n, 1);
+	assert_int_equal(out.v[0].len, BLOCK);
+	ranges_free(&out);
+	reads_free(&reads);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -384,6 +404,7 @@ int main(void)
 		T(a_stop_says_how_far_it_came),
 		T(what_need_not_be_read_is_not),
 		T(what_was_read_is_known_by_where_it_lies),
+		T(what_a_layer_read_goes_with_it),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

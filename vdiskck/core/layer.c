@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "vdiskck/core/reads.h"
 #include "vdiskck/core/session.h"
 #include "vdiskck/core/span.h"
 
@@ -103,6 +104,8 @@ void layer_free(struct layer *l)
 	}
 	if (l->ops->close)
 		l->ops->close(l);
+	if (l->s->reads && l->ops->kind <= LAYER_CIPHER)
+		reads_forget(l->s->reads, l);
 	layer_free_stack(l->parent);
 	layer_free(l->aside);
 	free(l->name);

@@ -15,6 +15,8 @@ void reads_note(struct reads *r, struct layer *l, uint64_t off, uint64_t len)
 {
 	struct reads_run *last = r->n ? &r->v[r->n - 1] : NULL;
 
+	if (!l)
+		return;
 	if (last && last->l == l && last->off + last->len == off) {
 		last->len += len;
 		return;
@@ -31,6 +33,13 @@ void reads_note(struct reads *r, struct layer *l, uint64_t off, uint64_t len)
 		r->cap = cap;
 	}
 	r->v[r->n++] = (struct reads_run){l, off, len};
+}
+
+void reads_forget(struct reads *r, const struct layer *l)
+{
+	for (size_t i = 0; i < r->n; i++)
+		if (r->v[i].l == l)
+			r->v[i].l = NULL;
 }
 
 /* Where byte @off of @l lies in @disk, and how much lies there together. -ENOENT: nowhere. */
@@ -63,6 +72,8 @@ int reads_of(const struct reads *r, struct layer *disk, struct ranges *out)
 	for (size_t i = 0; i < r->n; i++) {
 		uint64_t off = r->v[i].off, end = off + r->v[i].len, at, len;
 
+		if (!r->v[i].l)
+			continue;
 		for (; off < end && steps < STEPS_MAX && out->n < RUNS_MAX; off += len, steps++) {
 			len = end - off;
 			err = find_in(r->v[i].l, off, &len, disk, &at);

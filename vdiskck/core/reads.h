@@ -10,12 +10,14 @@
 
 struct reads {
 	struct reads_run {
-		struct layer *l;
+		struct layer *l; /* NULL: it is gone */
 		uint64_t off, len;
 	} * v;
 	size_t n, cap;
 };
 
+/* reads_forget() - layer_free() does: a layer may be made for one pass only */
+void reads_forget(struct reads *r, const struct layer *l);
 /* reads_note() - the engine does, where session.reads is set; what does not fit is forgotten */
 void reads_note(struct reads *r, struct layer *l, uint64_t off, uint64_t len);
 /*
