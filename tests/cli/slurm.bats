@@ -94,8 +94,8 @@ ended() { # JOB: wait for it
 	mkdir "$D"
 	"$VDISKCK" scrub --plan 2 "$PWD/a.raw" --seal "$OUT/one" --format raw >"$D/plan.jsonl"
 	cd "$D"
-	job=$(sbatch --parsable --array=0-1 -L sr_a "$DEPLOY/slurm/shard.sh" scrub "$D" --format raw --rate 15M)
-	for i in $(seq 40); do
+	job=$(sbatch --parsable --array=0-1 -L sr_a "$DEPLOY/slurm/shard.sh" scrub "$D" --format raw --rate 6M)
+	for i in $(seq 200); do
 		[ -s "$(ls "$D"/*.pass 2>/dev/null | head -n 1)" ] && break
 		sleep 0.25
 	done
