@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Registry hives: keys and values, what survives damage, what proves it; logs on real hives. */
+/* Registry hives: keys and values, what survives damage, what proves it. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -7,7 +7,6 @@
 #include "formats/drivers.h"
 #include "formats/fs/fs.h"
 #include "formats/log/regf.h"
-#include "tests/lib/corpus.h"
 #include "tests/lib/regf_build.h"
 #include "vdiskck/core/session.h"
 
@@ -341,145 +340,6 @@ static void a_dirty_hive_without_logs_is_a_blemish(void **state)
 	image_free(img);
 }
 
-/* Unpack a hive and its logs under the names they had, and let discovery open it. */
-static struct image *real(const char *name, bool logs)
-{
-	static char dir[] = "/tmp/vdiskck-regf-XXXXXX", path[300];
-	static const char *const suffix[] = {"", ".LOG1", ".LOG2"};
-	struct image *img;
-
-	strcpy(dir + strlen(dir) - 6, "XXXXXX");
-	assert_non_null(mkdtemp(dir));
-	for (size_t i = 0; i < (logs ? 3 : 1); i++) {
-		char from[200], cmd[600];
-		const char *f;
-
-		snprintf(from, sizeof(from), "registry/%s%s.xz", name, suffix[i]);
-		f = corpus_file(from);
-		if (!f) {
-			snprintf(cmd, sizeof(cmd), "rm -r %s", dir);
-			assert_int_equal(system(cmd), 0);
-			return NULL;
-		}
-		snprintf(cmd, sizeof(cmd), "cp %s %s/hive%s", f, dir, suffix[i]);
-		assert_int_equal(system(cmd), 0);
-	}
-	corpus_file(NULL);
-	snprintf(path, sizeof(path), "%s/hive", dir);
-	img = image_stack(path, NULL);
-	snprintf(path, sizeof(path), "rm -r %s", dir);
-	assert_int_equal(system(path), 0);
-	return img;
-}
-
-static struct layer *hive_of(struct image *img)
-{
-	struct layer *l = img->top;
-
-	while (l && l->ops != &regf_ops)
-		l = l->child;
-	assert_non_null(l);
-	return l;
-}
-
-/* What Windows made of the same hives and logs is in the corpus, too. */
-static void logs_give_what_windows_made_of_them(void **state)
-{
-	static const struct {
-		const char *dirty, *windows;
-	} pair[] = {
-		{"yarp-OldDirtyHive__OldDirtyHive", "yarp-OldDirtyHive__RecoveredHive_Windows7"},
-		{"yarp-NewDirtyHive1__NewDirtyHive", "yarp-NewDirtyHive1__RecoveredHive_Windows10"},
-	};
-
-	(void)state;
-	for (size_t i = 0; i < sizeof(pair) / sizeof(*pair); i++) {
-		struct image *ours = real(pair[i].dirty, true), *theirs;
-		struct regf *a, *b;
-
-		if (!ours)
-			skip();
-		theirs = real(pair[i].windows, false);
-		a = regf_of(hive_of(ours));
-		b = regf_of(hive_of(theirs));
-		assert_finding(ours, REGF_REPLAYED, 0);
-		assert_true(a->len <= b->len);
-		/* Bins carry times that Windows wrote when it loaded them: compare keys. */
-		assert_string_equal(list(a->l, false).all, list(b->l, false).all);
-		image_free(ours);
-		image_free(theirs);
-	}
-}
-
-static void a_log_gives_the_base_block_back(void **state)
-{
-	struct image *img = real("yarp-BadBaseBlockHive__BadBaseBlockHive", true);
-
-	(void)state;
-	if (!img)
-		skip();
-	assert_finding(img, REGF_BASE_BLOCK, 0x1fc);
-	assert_int_equal(list(hive_of(img), false).keys, 5002);
-	image_free(img);
-}
-
-static void logs_that_prove_nothing_are_not_applied(void **state)
-{
-	(void)state;
-	for (int i = 1; i <= 3; i++) {
-		char name[64];
-		struct image *img;
-
-		snprintf(name, sizeof(name), "yarp-BadLogHive%d__BadLogHive", i);
-		img = real(name, true);
-		if (!img)
-			skip();
-		assert_finding(img, REGF_DIRTY, 0);
-		image_free(img);
-	}
-}
-
-/* "hivexml 1.3 (computed): exit 0, 68 keys, 73 values": as many below the root as hivexml counts. */
-static void as_many_keys_and_values_as_hivex_counts(void **state)
-{
-	const char *corpus = getenv("CORPUS");
-	char path[300], line[4096];
-	unsigned hives = 0;
-	FILE *f;
-
-	(void)state;
-	snprintf(path, sizeof(path), "%s/MANIFEST.tsv", corpus ? corpus : "");
-	f = corpus && *corpus ? fopen(path, "r") : NULL;
-	if (!f)
-		skip();
-	while (fgets(line, sizeof(line), f)) {
-		const char *truth = strstr(line, "(computed): exit 0, "),
-			   *in = strstr(line, ".xz\t");
-		unsigned keys, values;
-		struct listing t;
-		struct image *img;
-
-		if (strncmp(line, "registry/", 9) || !truth || !in || strstr(line, "DIRTY") ||
-		    sscanf(truth, "(computed): exit 0, %u keys, %u values", &keys, &values) != 2)
-			continue;
-		line[in - line] = '\0';
-		img = real(line + 9, false);
-		assert_non_null(img);
-		if (image_worse(img, BLEMISH)) {
-			image_print(img);
-			fail_msg("%s is said to be damaged", line);
-		}
-		t = list(hive_of(img), false);
-		if (t.sure + 1 != keys || t.values != values)
-			fail_msg("%s: %" PRIu64 " keys, %" PRIu64 " values; hivexml %u, %u", line,
-				 t.sure + 1, t.values, keys, values);
-		image_free(img);
-		hives++;
-	}
-	fclose(f);
-	assert_true(hives > 20);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -493,10 +353,6 @@ int main(void)
 		cmocka_unit_test(a_cut_hive_says_what_is_lost),
 		cmocka_unit_test(flipped_bytes_never_trap),
 		cmocka_unit_test(a_dirty_hive_without_logs_is_a_blemish),
-		cmocka_unit_test(logs_give_what_windows_made_of_them),
-		cmocka_unit_test(a_log_gives_the_base_block_back),
-		cmocka_unit_test(logs_that_prove_nothing_are_not_applied),
-		cmocka_unit_test(as_many_keys_and_values_as_hivex_counts),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
