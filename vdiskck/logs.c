@@ -106,7 +106,7 @@ static void count(struct logs *g, struct log_place *p, const struct event_key *k
 		p->first = t;
 	if (!p->last.known || t.sec > p->last.sec)
 		p->last = t;
-	if (k->state != LOG_INTACT)
+	if (k->state != LOG_INTACT || g->unordered)
 		return;
 	p->jumps += g->before.known && t.sec < g->before.sec - JUMP;
 	g->before = t;
@@ -165,6 +165,7 @@ static int read_log(struct logs *g, struct layer *l)
 	int r;
 
 	g->place[g->n_places - 1].source = d->ops->name;
+	g->unordered = d->unordered;
 	/* What an older link misses was not written then, or is in a newer one. */
 	if (counts_ids(d) && !g->older) {
 		sink.ledger = ledger_new();
@@ -194,24 +195,44 @@ static void close_words(struct logs *g)
 	g->words = NULL;
 }
 
+static bool fits(const struct log_driver *d, const char *path)
+{
+	for (const char *const *w = d->where; w && *w; w++)
+		if (glob_match(*w, path, GLOB_NOCASE))
+			return true;
+	return false;
+}
+
+/* Whose files are read only where --source names them: that driver, if the file at @path is one. */
+static const struct log_driver *asked_for(const struct logs *g, const char *path)
+{
+	for (size_t i = 0; log_formats[i] && g->want.source; i++)
+		if (log_formats[i]->asked &&
+		    glob_match(g->want.source, log_formats[i]->ops->name, GLOB_NOCASE) &&
+		    fits(log_formats[i], path))
+			return log_formats[i];
+	return NULL;
+}
+
 /* Is the file at @path a log by its place? Not if only those are there which are few among others. */
 static bool expected(const char *path)
 {
 	for (size_t i = 0; log_formats[i]; i++)
-		for (const char *const *w = log_formats[i]->where; w && *w; w++)
-			if (!log_formats[i]->rare && glob_match(*w, path, GLOB_NOCASE))
-				return true;
+		if (!log_formats[i]->rare && fits(log_formats[i], path))
+			return true;
 	return false;
 }
 
 static int read_file(struct logs *g, struct layer *fs, const struct fs_entry *e)
 {
+	const struct log_driver *d = asked_for(g, e->path);
+	const struct layer_ops *const only[] = {d ? d->ops : NULL, NULL};
 	struct log_place *p = add_place(g, fs->path, e->path);
 	struct layer *f = NULL;
 	int r = p ? fs->ops->fs->open_file(fs, e, &f) : -ENOMEM;
 
 	if (!r)
-		r = stack_discover_as(f, log_drivers);
+		r = stack_discover_as(f, d ? only : log_drivers);
 	if (!r && !log_on(f) && !expected(e->path)) {
 		free(p->name);
 		g->n_places--;
@@ -251,6 +272,21 @@ struct search {
 	size_t n, cap;
 };
 
+static int keep_log(struct search *s, const struct fs_entry *e)
+{
+	if (s->n == s->cap) {
+		size_t cap = s->cap ? s->cap * 2 : 64;
+		struct fs_entry **more = realloc(s->e, cap * sizeof(*more));
+
+		if (!more)
+			return -ENOMEM;
+		s->e = more;
+		s->cap = cap;
+	}
+	s->e[s->n] = fs_entry_copy(e);
+	return s->e[s->n++] ? 0 : -ENOMEM;
+}
+
 static int is_log(void *arg, const struct fs_entry *e)
 {
 	struct search *s = arg;
@@ -260,22 +296,9 @@ static int is_log(void *arg, const struct fs_entry *e)
 	if (e->kind != FS_FILE || !e->size)
 		return 0;
 	for (size_t i = 0; log_formats[i]; i++)
-		for (const char *const *w = log_formats[i]->where; w && *w; w++) {
-			if (!glob_match(*w, e->path, GLOB_NOCASE))
-				continue;
-			if (s->n == s->cap) {
-				size_t cap = s->cap ? s->cap * 2 : 64;
-				struct fs_entry **more = realloc(s->e, cap * sizeof(*more));
-
-				if (!more)
-					return -ENOMEM;
-				s->e = more;
-				s->cap = cap;
-			}
-			s->e[s->n] = fs_entry_copy(e);
-			return s->e[s->n++] ? 0 : -ENOMEM;
-		}
-	return 0;
+		if (!log_formats[i]->asked && fits(log_formats[i], e->path))
+			return keep_log(s, e);
+	return asked_for(s->g, e->path) ? keep_log(s, e) : 0;
 }
 
 static int read_volume(struct logs *g, struct layer *fs)
@@ -365,7 +388,7 @@ static bool to_carve(const struct layer *l)
 	if (l->state || l->locked || l->chain_child || l->lazy)
 		return false;
 	if (l->ops->fs)
-		return l->ops->fs->unused;
+		return l->ops->fs->unused && !log_format(l);
 	return !l->child && (l->ops->kind == LAYER_CONTAINER || l->ops->kind == LAYER_VOLUME ||
 			     l->ops->kind == LAYER_CIPHER);
 }
@@ -376,7 +399,7 @@ static int visit(void *arg, struct layer *l)
 
 	if (!layer_within(l, g->r->volume) || l->state || l->chain_child)
 		return 0;
-	if (l->ops->kind == LAYER_LOG && log_format(l))
+	if (log_format(l))
 		return add_place(g, l->below->path, NULL) ? read_log(g, l) : -ENOMEM;
 	return l->ops->kind == LAYER_FILESYSTEM ? read_volume(g, l) : 0;
 }

@@ -57,6 +57,7 @@ struct logs {
 	const char *path;	 /* of the file */
 	struct log_time modified;
 	struct log_time before;
+	bool unordered;	     /* the log in hand */
 	struct log_gap *gap; /* what each live log misses; carving gives some of it back */
 	size_t n_gaps;
 	struct log_ledger *regained; /* ids of gaps that carving found */

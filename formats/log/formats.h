@@ -7,6 +7,6 @@
 
 extern const struct log_driver evt_log, evtx_log, journal_log;
 extern const struct log_driver textlog_log, utmp_log, dump_log, wer_log, prefetch_log, usn_log;
-extern const struct log_driver kdump_log, schedule_log, logfile_log;
+extern const struct log_driver kdump_log, schedule_log, logfile_log, regf_log;
 
 #endif

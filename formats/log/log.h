@@ -92,8 +92,10 @@ struct log_driver {
 	const struct layer_ops *ops; /* name, probe, check */
 	/* Where it is found on a volume: patterns for paths, lower case, NULL-terminated. */
 	const char *const *where;
-	bool large; /* a file of it is too large to be copied beside its events */
-	bool rare;  /* most files at those places are something else, and nobody misses them */
+	bool large;	/* a file of it is too large to be copied beside its events */
+	bool rare;	/* most files at those places are something else, and nobody misses them */
+	bool unordered; /* its records are in no order of time: a clock that goes back is no news */
+	bool asked; /* files are read only where its name is asked for: there would be too many events */
 	/* Every record of the log in @l. 0: to the end, whatever was lost; else -errno. */
 	int (*records)(struct layer *l, const struct log_sink *sink);
 	/*
@@ -113,8 +115,6 @@ enum { CARVE_AHEAD = 128 << 10 };
 extern const struct log_driver *const log_formats[];
 /* log_format() - the driver whose layer @l is, or NULL */
 const struct log_driver *log_format(const struct layer *l);
-/* log_probe() - the driver that is surest about the bytes of @l, or NULL: none is */
-const struct log_driver *log_probe(struct layer *l);
 
 /*
  * log_carve() - every driver's carve() over parts of a layer

@@ -3,7 +3,7 @@
 
 const struct log_driver *const log_formats[] = {
 	&evtx_log,     &evt_log, &journal_log, &textlog_log,  &utmp_log,    &dump_log, &wer_log,
-	&prefetch_log, &usn_log, &kdump_log,   &schedule_log, &logfile_log, NULL,
+	&prefetch_log, &usn_log, &kdump_log,   &schedule_log, &logfile_log, &regf_log, NULL,
 };
 
 const struct log_driver *log_format(const struct layer *l)
@@ -12,20 +12,4 @@ const struct log_driver *log_format(const struct layer *l)
 		if (log_formats[i]->ops == l->ops)
 			return log_formats[i];
 	return NULL;
-}
-
-const struct log_driver *log_probe(struct layer *l)
-{
-	const struct log_driver *best = NULL;
-	int most = 0;
-
-	for (size_t i = 0; log_formats[i]; i++) {
-		int score = log_formats[i]->ops->probe(l);
-
-		if (score > most) {
-			most = score;
-			best = log_formats[i];
-		}
-	}
-	return best;
 }

@@ -32,15 +32,16 @@ uint32_t regf_sum(const struct regf_base *b)
 struct span regf_cell(const struct regf *h, uint32_t off, bool *unused)
 {
 	struct span bins = {h->bins, h->len, REGF_BASE}, none = {NULL, 0, 0};
-	const le32_t *head = off % 8 ? NULL : span_at(bins, off, sizeof(*head));
+	uint32_t at = off - h->from;
+	const le32_t *head = off % 8 || off < h->from ? NULL : span_at(bins, at, sizeof(*head));
 	int32_t size = head ? (int32_t)le32(*head) : 0;
 	uint32_t len = size < 0 ? 0u - (uint32_t)size : (uint32_t)size;
 
-	if (len < 8 || len % 8 || !span_at(bins, off, len))
+	if (len < 8 || len % 8 || !span_at(bins, at, len))
 		return none;
 	if (unused)
 		*unused = size > 0;
-	return (struct span){h->bins + off + 4, len - 4, (uint64_t)REGF_BASE + off + 4};
+	return (struct span){h->bins + at + 4, len - 4, (uint64_t)REGF_BASE + off + 4};
 }
 
 const struct regf_nk *regf_nk(const struct regf *h, uint32_t off)
@@ -57,6 +58,17 @@ const struct regf_vk *regf_vk(const struct regf *h, uint32_t off)
 	const struct regf_vk *vk = s.p ? span_at(s, 0, sizeof(*vk)) : NULL;
 
 	return vk && !memcmp(vk->magic, "vk", 2) ? vk : NULL;
+}
+
+uint32_t regf_root(const struct regf *h)
+{
+	for (uint32_t at = h->from ? 0 : REGF_BIN_HEAD; at < h->len; at += 8) {
+		const struct regf_nk *nk = regf_nk(h, h->from + at);
+
+		if (nk && le16(nk->flags) & REGF_NK_ROOT)
+			return h->from + at;
+	}
+	return REGF_NONE;
 }
 
 /* Latin-1 or UTF-16 to UTF-8, without what would be a separator. */

@@ -74,6 +74,7 @@ struct regf_vk {
 };
 _Static_assert(sizeof(struct regf_vk) == 20, "regf spec, Key value");
 
+#define REGF_NK_ROOT   0x04
 #define REGF_NK_LATIN1 0x20
 #define REGF_VK_LATIN1 0x01
 #define REGF_INLINE    0x80000000u
@@ -87,6 +88,7 @@ struct regf {
 	struct layer *l;
 	uint8_t *bins; /* all of them, logs applied, zeros where lost */
 	uint32_t len;
+	uint32_t from; /* offset of bins[0]: 0 but for bins that were carved */
 	uint32_t root, minor;
 	struct regf_base base; /* as the hive has it */
 	bool base_ok, dirty, replayed;
@@ -106,6 +108,8 @@ struct regf *regf_of(struct layer *l);
 struct span regf_cell(const struct regf *h, uint32_t off, bool *unused);
 const struct regf_nk *regf_nk(const struct regf *h, uint32_t off);
 const struct regf_vk *regf_vk(const struct regf *h, uint32_t off);
+/* regf_root() - the first key marked as root, nearly always the first cell; REGF_NONE: there is none */
+uint32_t regf_root(const struct regf *h);
 /* regf_name() - the name behind a key node or value, as UTF-8 with no '/' in it; its length */
 size_t regf_key_name(const struct regf *h, uint32_t off, char out[REGF_NAME_MAX]);
 size_t regf_value_name(const struct regf *h, uint32_t off, char out[REGF_NAME_MAX]);
@@ -163,5 +167,17 @@ struct fs_entry regf_key_entry(const struct regf *h, uint32_t off);
 struct fs_time regf_time(le64_t v);
 /* regf_check.c */
 int regf_check(struct layer *l);
+
+/*
+ * regf_events() - every key as an event of the time at which it was last written, with its values
+ * @base: of byte 0 of the hive in the addresses that events get; @carved: no live file leads to it
+ * Returns 0 or -errno. regf_events.c
+ */
+struct log_sink;
+int regf_events(struct regf *h, uint64_t base, bool carved, const struct log_sink *sink);
+/* regf_carve.c: bins wherever they lie, as struct log_driver wants it */
+void *regf_carve_begin(struct layer *l, const struct log_sink *sink);
+int regf_carve(void *state, const uint8_t *p, size_t len, size_t more, uint64_t off);
+int regf_carve_end(void *state, int r);
 
 #endif

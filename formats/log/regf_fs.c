@@ -90,22 +90,14 @@ static int load_bins(struct layer *l, struct regf *h)
 
 static void find_root(struct regf *h)
 {
-	const struct regf_nk *nk = regf_nk(h, h->root);
 	uint32_t was = h->root;
 
-	if (nk)
+	if (regf_nk(h, was))
 		return;
-	/* It is nearly always the first cell; it is marked. */
-	for (uint32_t off = REGF_BIN_HEAD; off < h->len; off += 8) {
-		nk = regf_nk(h, off);
-		if (nk && le16(nk->flags) & 4) {
-			h->root = off;
-			break;
-		}
-	}
+	h->root = regf_root(h);
 	finding(h->l, REGF_ROOT_LOST, 0x24, 4, "no key at 0x%" PRIx32 ": %s", was,
-		h->root != was ? "a key marked as root was found elsewhere, and is used"
-			       : "keys are listed without it");
+		h->root != REGF_NONE ? "a key marked as root was found elsewhere, and is used"
+				     : "keys are listed without it");
 }
 
 static int replay(struct layer *l, struct regf *h)

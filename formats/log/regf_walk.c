@@ -11,8 +11,9 @@
 #include "vdiskck/core/session.h"
 
 enum {
-	PATH_CAP = 65536, /* of a key's path; 512 names of 255 characters don't occur */
-	SHOWN = 256,	  /* bytes of a value's data in its remark */
+	PATH_CAP = 65536,  /* of a key's path; 512 names of 255 characters don't occur */
+	SHOWN = 256,	   /* bytes of a value's data in its remark */
+	ORPHAN_DEPTH = 32, /* parents of a key whose root is gone: its path is PATH_CAP at most */
 };
 
 /* One entry at a time: a key, or a value of a key. */
@@ -95,22 +96,26 @@ static int emit_value(void *arg, uint32_t off)
 
 static int list(struct walk *w, uint32_t key);
 
-static bool bit(const uint8_t *bits, uint32_t off)
+static bool bit(const struct walk *w, const uint8_t *bits, uint32_t off)
 {
-	return bits[off / 64] >> (off / 8 % 8) & 1;
+	uint32_t i = (off - w->h->from) / 8;
+
+	return bits[i / 8] >> (i % 8) & 1;
 }
 
-static void set_bit(uint8_t *bits, uint32_t off)
+static void set_bit(const struct walk *w, uint8_t *bits, uint32_t off)
 {
-	bits[off / 64] |= (uint8_t)(1 << (off / 8 % 8));
+	uint32_t i = (off - w->h->from) / 8;
+
+	bits[i / 8] |= (uint8_t)(1 << (i % 8));
 }
 
 /* Nobody lists a key twice, whatever lists say. */
 static bool first_time(struct walk *w, uint32_t off)
 {
-	bool first = !bit(w->seen, off);
+	bool first = !bit(w, w->seen, off);
 
-	set_bit(w->seen, off);
+	set_bit(w, w->seen, off);
 	return first;
 }
 
@@ -177,7 +182,7 @@ static bool rooted(struct walk *w, uint32_t off)
 		const struct regf_nk *nk = regf_nk(w->h, off);
 
 		root = nk && off == w->h->root;
-		dead = !nk || bit(w->adrift, off);
+		dead = !nk || bit(w, w->adrift, off);
 		if (!root && !dead) {
 			way[n++] = off;
 			off = le32(nk->parent);
@@ -186,7 +191,7 @@ static bool rooted(struct walk *w, uint32_t off)
 	/* Of [0, lost) it is sure that they are too deep, or lead nowhere. */
 	lost = dead ? n : n > REGF_DEPTH_MAX ? n - REGF_DEPTH_MAX : 0;
 	for (unsigned i = 0; i < lost; i++)
-		set_bit(w->adrift, way[i]);
+		set_bit(w, w->adrift, way[i]);
 	return root && !lost;
 }
 
@@ -219,26 +224,54 @@ static size_t parents_path(struct walk *w, uint32_t off, char *up)
 	return PATH_CAP - 1 - n;
 }
 
+/* The same where no way leads to the root: from the highest parent that is there. */
+static size_t orphan_path(struct walk *w, uint32_t off)
+{
+	uint32_t way[ORPHAN_DEPTH];
+	unsigned n = 0;
+	size_t len;
+
+	for (bool again = false; n < ORPHAN_DEPTH && !again;) {
+		uint32_t up = le32(regf_nk(w->h, n ? way[n - 1] : off)->parent);
+
+		again = up == off || !regf_nk(w->h, up);
+		for (unsigned i = 0; i < n; i++)
+			again |= way[i] == up;
+		if (!again)
+			way[n++] = up;
+	}
+	len = (size_t)snprintf(w->path, sizeof(w->path), "/$orphans/%" PRIu32,
+			       n ? way[n - 1] : off);
+	while (n-- > 0) {
+		char name[REGF_NAME_MAX];
+		size_t more = regf_key_name(w->h, way[n], name);
+
+		w->path[len++] = '/';
+		memcpy(w->path + len, name, more);
+		len += more;
+	}
+	return len;
+}
+
 /* Keys that no list names: deleted ones in free cells, and those whose list was lost. */
 static int sweep(struct walk *w)
 {
 	char *up = malloc(PATH_CAP);
 	int r = up ? 0 : -ENOMEM;
 
-	for (uint32_t off = 0; off < w->h->len && !r; off += 8) {
+	for (uint32_t at = 0; at < w->h->len && !r; at += 8) {
+		uint32_t off = w->h->from + at;
 		const struct regf_nk *nk = regf_nk(w->h, off);
 		bool whole, unused;
 
-		if (!nk || bit(w->seen, off) || off == w->h->root)
+		if (!nk || bit(w, w->seen, off) || off == w->h->root)
 			continue;
 		regf_cell(w->h, off, &unused);
 		if (!span_at(regf_cell(w->h, off, NULL), sizeof(*nk), le16(nk->name_len)) ||
 		    !le16(nk->name_len) || (unused && !w->q->deleted))
 			continue;
 		whole = rooted(w, off);
-		w->len = whole ? parents_path(w, off, up)
-			       : (size_t)snprintf(w->path, sizeof(w->path), "/$orphans/%" PRIu32,
-						  off);
+		w->len = whole ? parents_path(w, off, up) : orphan_path(w, off);
 		w->path[w->len] = '\0';
 		w->deleted = unused;
 		w->sure = whole && !unused ? FS_REBUILT : FS_GUESSED;

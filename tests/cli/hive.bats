@@ -101,3 +101,39 @@ disk() {
 	run_vdiskck cat disk.raw '2:/NONE:\Select'
 	expect_status 3
 }
+
+@test "logs: keys are events of the time of their writing: of a hive that is given, or asked for by --source" {
+	hive SYSTEM
+	run_vdiskck logs SYSTEM --json
+	expect_status 0
+	expect_json 'any(.source == "regf" and .channel and .state == "intact" and
+		.data.key == "/ControlSet001/Services/disk" and .data.values.Start == "REG_DWORD: 0")'
+	run_vdiskck logs SYSTEM -o "$OUT/logs"
+	[ "$(jq -r .data.key "$OUT/logs/events.jsonl" | sort | tail -n +2)" = \
+		"$("$VDISKCK" ls -R SYSTEM | grep -v : | sort)" ]
+	rm SYSTEM
+	disk
+	run_vdiskck logs disk.raw --json --quick
+	expect_json 'all(.source != "regf")'
+	run_vdiskck logs disk.raw --source regf -o "$OUT/asked" --quick
+	expect_text 'raw/mbr/p1/fat:/Windows/System32/config/SYSTEM: [0-9]+ records'
+	cmp "$OUT/SYSTEM" "$OUT/asked/raw/raw/mbr/p1/fat/Windows/System32/config/SYSTEM"
+	jq -se 'any(.data.key == "/ControlSet001/Services/disk" and .path == "/Windows/System32/config/SYSTEM")' \
+		"$OUT/asked/events.jsonl" >/dev/null
+}
+
+@test "logs: a hive whose file is gone is carved from free space; so are bins without their base block" {
+	hive "$OUT/SYSTEM"
+	truncate -s 20M disk
+	mkfs.vfat disk >/dev/null
+	mcopy -i disk "$OUT/SYSTEM" ::/
+	local at
+	at=$("$VDISKCK" locate disk --file /SYSTEM:0 --json | jq -s 'first(.[] | select(.record == "location")) | .where[0].offset')
+	mdel -i disk ::/SYSTEM
+	run_vdiskck logs disk --json
+	expect_json 'any(.source == "regf" and .state == "carved" and .data.key == "/ControlSet001/Services/disk")'
+	dd if=/dev/zero of=disk bs=512 seek=$((at / 512)) count=8 conv=notrunc status=none
+	run_vdiskck logs disk --json
+	expect_json 'any(.source == "regf" and .channel == "registry" and .data.key == "/ControlSet001/Services/disk" and
+		.offset > '"$at"' - 512 * 2048)'
+}
