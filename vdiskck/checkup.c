@@ -291,6 +291,8 @@ int checkup(struct run *r, struct ranges *lost)
 	err = stack_walk(r->source, check_layer, r);
 	if (!err && r->s.opt.data)
 		err = stack_walk(r->source, check_ciphertext, r);
+	if (r->on_verified && (!err || err == -EINTR))
+		r->on_verified(r->verified_arg);
 	if (!err && !disk->state)
 		err = add_up(r, disk, &bad);
 	parts_close(r->parts);

@@ -108,6 +108,7 @@ static struct json *json_scrub(const struct scrub *s)
 	js_u64(j, "misplaced", s->misplaced);
 	js_u64(j, "changed", s->changed);
 	js_u64(j, "suspect", s->suspect);
+	js_u64(j, "explained", s->explained);
 	js_u64(j, "written", s->dirty);
 	js_u64(j, "unreadable", s->unreadable);
 	js_u64(j, "transient", s->transient);
@@ -132,6 +133,7 @@ static void text_scrub(const struct scrub *s)
 	printf(": %s as sealed at %s", size_text(s->intact * SEAL_LEAF, size),
 	       time_text(seal_generations(s->to, &n)[s->gen].made, 0, time));
 	put_count(s->dirty, "written to since");
+	put_count(s->explained, "written to, as the volume itself says");
 	put_count(s->rot, "ROTTEN");
 	put_count(s->misplaced, "WRITTEN TO THE WRONG PLACE");
 	put_count(s->unreadable, "NOT READABLE");
@@ -143,6 +145,7 @@ static void text_scrub(const struct scrub *s)
 }
 
 struct scrubbing {
+	struct run *r;
 	struct scrub v[SEALS_MAX];
 	int lock[SEALS_MAX];
 	size_t n;
@@ -195,11 +198,14 @@ static int compare(struct run *r, struct scrubbing *g)
 }
 
 /*
- * What was compared means something, be it not all. Before the rest is checked, for that gives names
- * to all that is bad. It is said by each run that goes on, and so not kept as a part is.
+ * What was compared means something, be it not all. Once the layers were verified, for a checksum may
+ * speak for a write; before all that is bad is given names. It is said by each run that goes on, and so
+ * not kept as a part is.
  */
-static void judge(struct run *r, struct scrubbing *g)
+static void judge(void *arg)
 {
+	struct scrubbing *g = arg;
+	struct run *r = g->r;
 	bool (*on_fact)(void *arg, const struct finding *f) = r->on_fact;
 
 	r->on_fact = NULL;
@@ -266,12 +272,14 @@ static int scrub(struct run *r, struct scrubbing *g)
 		err = compare(r, g);
 	if (err)
 		parts_close(g->state.parts);
-	if (!err || err == -EINTR)
-		judge(r, g);
-	if (!err)
+	r->on_verified = judge;
+	r->verified_arg = g;
+	if (!err) {
 		err = checkup(r, NULL);
-	else if (err == -EINTR)
+	} else if (err == -EINTR) {
+		judge(g);
 		run_interrupted(r, "what was compared is right", "the rest was not done");
+	}
 	if (!err || err == -EINTR)
 		conclude(r, g);
 	return err;
@@ -335,6 +343,7 @@ int scrub_image(const struct args *a, int (*compare_by)(void *arg, struct scrub 
 
 	if (!g)
 		return UNDECIDABLE;
+	g->r = &r;
 	g->compare = compare_by;
 	g->arg = arg;
 	run_init(&r, a);

@@ -91,9 +91,9 @@ static void ratio(FILE *f, const struct json *j, const char *name, const char *h
 
 static void put_leaves(FILE *f, const struct json *j)
 {
-	static const char *const verdict[] = {"intact",	    "rot",	 "misplaced",
-					      "changed",    "suspect",	 "written",
-					      "unreadable", "transient", "unsealed"};
+	static const char *const verdict[] = {"intact",	   "rot",	"misplaced", "changed",
+					      "suspect",   "explained", "written",   "unreadable",
+					      "transient", "unsealed"};
 	const char *name = "vdiskck_scrub_leaf_bytes";
 
 	metric(f, name, "gauge",

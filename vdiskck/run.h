@@ -41,6 +41,9 @@ struct run {
 	void *fact_arg;
 	/* The disk was read by somebody else: what is bad of it. checkup() need not. May be NULL. */
 	const struct ranges *was_read;
+	/* Called by checkup() when every layer was verified, before what is lost is added up. */
+	void (*on_verified)(void *arg);
+	void *verified_arg;
 	/* Sees every piece of the disk that checkup() reads; 0, or -errno to stop. May be NULL. */
 	int (*on_piece)(void *arg, struct layer *disk, const struct piece *p);
 	void *piece_arg;

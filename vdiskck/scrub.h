@@ -28,10 +28,16 @@ struct scrub_leaf {
 	uint16_t sectors; /* a bit for each that differs */
 	uint64_t since;	  /* the first generation (from 0) that has it as it was sealed */
 	int64_t good;	  /* when it was last known to be so: seconds since 1970 */
-	/* Set by scrub_evidence(), where nobody kept account. */
-	char *path; /* the file that it belongs to, of several the one written to last; or NULL */
+	/*
+	 * Set by scrub_evidence(), where nobody kept account: bits of @sectors which the volume says
+	 * were written to; which are of files that say nobody wrote to them; which no file uses.
+	 */
+	uint16_t written_to, suspect, unused;
+	/* The file that it belongs to: one that is suspected, else the one written to last; or NULL. */
+	char *path;
+	bool suspected;
 	int64_t written; /* when that says that it was last written to */
-	bool unknown;	 /* some of it is no file's, or of one that has no times */
+	int64_t journal; /* since when a journal of writes has no record of it; 0: there is none */
 };
 
 /* Leaves [first, first + n) that had another fate. */
@@ -87,7 +93,7 @@ struct scrub {
 	void *arg;
 
 	/* Leaves, by verdict; set by scrub_judge(). */
-	uint64_t rot, misplaced, changed, suspect, dirty, unreadable, transient;
+	uint64_t rot, misplaced, changed, suspect, explained, dirty, unreadable, transient;
 };
 
 /* scrub_init() - compare all of @l with the newest generation of @to */
@@ -101,12 +107,10 @@ void scrub_free(struct scrub *s);
  */
 int scrub_compare(struct scrub *s);
 /*
- * scrub_evidence() - before that: whose the changed leaves are, and when those were written to, by the
- * file systems on the layer; nothing where there is an account. 0 or -errno.
- * scrub_unwritten() - do all files that the leaf belongs to say that nobody wrote to them?
+ * scrub_evidence() - before that: whose the changed sectors are, and whether those were written to,
+ * by the file systems on the layer; nothing where there is an account. 0 or -errno.
  */
 int scrub_evidence(struct scrub *s);
-bool scrub_unwritten(const struct scrub_leaf *d);
 /* scrub_judge() - SCRUB_* findings on s->l, and counts */
 int scrub_judge(struct scrub *s);
 /* scrub_renew() - after that: the new generation, if one is wanted and all was compared */

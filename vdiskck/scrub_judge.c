@@ -122,32 +122,50 @@ static void say(struct scrub *s, const struct scrub_leaf *d, enum finding_id id,
 /* A write that is nobody's fault. */
 static bool legitimate(const struct scrub *s, const struct scrub_leaf *d)
 {
-	return s->track.by ? !unaccounted(s, d) : s->accept;
+	if (s->track.by)
+		return !unaccounted(s, d);
+	return s->accept || (!s->still && d->written_to == d->sectors);
 }
 
-/* Nobody kept account: no verdict, but what the file says of its own. */
-static void say_changed(struct scrub *s, struct scrub_leaf *d)
+static void say_suspect(struct scrub *s, const struct scrub_leaf *d)
 {
+	struct scrub_leaf part = *d;
+	char what[256], time[TIME_TEXT], since[TIME_TEXT], journal[128] = "";
+
+	part.sectors = d->suspect;
+	time_text(d->written, 0, time);
+	if (d->journal)
+		snprintf(journal, sizeof(journal),
+			 ", and of which the USN journal, that goes back to %s, has no write",
+			 time_text(d->journal, 0, since));
+	snprintf(what, sizeof(what), "changed in a file that was last written to at %s%s", time,
+		 journal);
+	say(s, &part, SCRUB_SUSPECT, what);
+}
+
+/* Nobody kept account: no verdict, but what the volume says of its own. */
+static void say_changed(struct scrub *s, const struct scrub_leaf *d)
+{
+	struct scrub_leaf rest = *d;
 	char what[256], time[TIME_TEXT];
 
-	if (!d->path) {
-		s->changed++;
-		say(s, d, SCRUB_CHANGED, "changed since it was sealed, and nobody kept account");
-		return;
-	}
-	time_text(d->written, 0, time);
-	if (scrub_unwritten(d)) {
+	rest.sectors = (uint16_t)(d->sectors & ~(d->suspect | d->written_to));
+	if (d->suspect) {
 		s->suspect++;
-		snprintf(what, sizeof(what), "changed in a file that was last written to at %s",
-			 time);
-		say(s, d, SCRUB_SUSPECT, what);
-		return;
+		say_suspect(s, d);
+	} else {
+		s->changed++;
 	}
-	s->changed++;
-	snprintf(what, sizeof(what),
-		 "changed since it was sealed, %s a file that was written to at %s",
-		 d->unknown ? "partly in" : "in", time);
-	say(s, d, SCRUB_CHANGED, what);
+	if (!rest.sectors)
+		return;
+	snprintf(what, sizeof(what), "changed since it was sealed, and nobody kept account");
+	if (rest.sectors == (rest.sectors & d->unused))
+		snprintf(what, sizeof(what), "changed since it was sealed, where no file lies");
+	else if (d->path && !d->suspected)
+		snprintf(what, sizeof(what),
+			 "changed since it was sealed, in a file that was written to at %s",
+			 time_text(d->written, 0, time));
+	say(s, &rest, SCRUB_CHANGED, what);
 }
 
 static void judge(struct scrub *s, struct scrub_leaf *d)
@@ -158,7 +176,7 @@ static void judge(struct scrub *s, struct scrub_leaf *d)
 		d->sectors = unaccounted(s, d);
 
 	if (legitimate(s, d)) {
-		s->dirty++;
+		++*(s->track.by || s->accept ? &s->dirty : &s->explained);
 	} else if (s->still || s->track.by) {
 		if (d->from != UINT64_MAX) {
 			s->misplaced++;
@@ -266,6 +284,8 @@ int scrub_judge(struct scrub *s)
 	if (s->unsealed)
 		finding(s->l, SCRUB_UNSEALED, 0, 0, "%" PRIu64 " leaves of 64 KiB", s->unsealed);
 	*(s->still || s->track.by ? &s->rot : &s->changed) += s->beyond;
+	if (s->explained)
+		finding(s->l, SCRUB_EXPLAINED, 0, 0, "%" PRIu64 " leaves of 64 KiB", s->explained);
 	session_checked(s->l->s, s->intact * SEAL_LEAF);
 	return r;
 }

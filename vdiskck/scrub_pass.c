@@ -114,6 +114,7 @@ struct json *state_put_pass(const struct scrub *s)
 	js_u64(j, "misplaced", s->misplaced);
 	js_u64(j, "changed", s->changed);
 	js_u64(j, "suspect", s->suspect);
+	js_u64(j, "explained", s->explained);
 	js_u64(j, "written", s->dirty);
 	js_u64(j, "unreadable", s->unreadable);
 	js_u64(j, "transient", s->transient);
