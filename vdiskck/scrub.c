@@ -45,17 +45,23 @@ int scrub_spans_add(struct scrub_spans *to, uint64_t first, uint64_t n)
 	return 0;
 }
 
-/* What the generation has for a leaf, as a record, be it data or zeros. */
-static int sealed(struct pass *p, uint64_t index, struct seal_leaf *leaf, size_t *since)
+int scrub_sealed(const struct scrub *s, size_t gen, uint64_t index, struct seal_leaf *leaf,
+		 size_t *since)
 {
 	enum seal_kind kind;
-	int r = seal_get(p->s->to, p->s->gen, index, &kind, leaf, since);
+	int r = seal_get(s->to, gen, index, &kind, leaf, since);
+	uint8_t *zeros;
 
-	if (!r && kind == SEAL_ZERO) {
-		memset(p->leaf, 0, SEAL_LEAF);
-		seal_leaf_make(index, p->leaf, scrub_leaf_len(p->s->l, index), leaf);
-	}
-	return r;
+	if (r || kind == SEAL_DATA)
+		return r;
+	if (kind != SEAL_ZERO)
+		return -ENODATA;
+	zeros = calloc(1, SEAL_LEAF);
+	if (!zeros)
+		return -ENOMEM;
+	seal_leaf_make(index, zeros, scrub_leaf_len(s->l, index), leaf);
+	free(zeros);
+	return 0;
 }
 
 /* Read a leaf again, from the disk itself. */
@@ -90,8 +96,22 @@ static uint16_t which(const struct seal_leaf *a, const struct seal_leaf *b)
 
 	for (unsigned i = 0; i < SEAL_SECTORS; i++)
 		bits |= (uint16_t)((le32(a->crc[i]) != le32(b->crc[i])) << i);
-	/* The hash differs where CRCs collide, or the leaf's record itself was changed. */
-	return bits ? bits : UINT16_MAX;
+	return bits;
+}
+
+/* The generation that first had these sectors as they are in @was, of generation @since. */
+static size_t first_so(const struct scrub *s, uint64_t index, const struct seal_leaf *was,
+		       uint16_t sectors, size_t since)
+{
+	struct seal_leaf older;
+
+	while (since && seal_leaf_is_mixed(index, was)) {
+		if (scrub_sealed(s, since - 1, index, &older, &since) ||
+		    which(&older, was) & sectors)
+			break;
+		was = &older;
+	}
+	return since;
 }
 
 static int keep(struct scrub *s, const struct scrub_leaf *d)
@@ -143,6 +163,7 @@ int64_t scrub_good(const struct scrub *s, uint64_t index, uint64_t since)
 /* One leaf whose record is not the sealed one: is it, when read again? */
 static int differ(struct pass *p, uint64_t index)
 {
+	struct scrub *s = p->s;
 	struct scrub_leaf d = {.index = index, .from = UINT64_MAX};
 	struct seal_leaf was;
 	size_t since;
@@ -152,15 +173,23 @@ static int differ(struct pass *p, uint64_t index)
 	if (r)
 		return r;
 	if (lost)
-		return scrub_spans_add(&p->s->lost, index, 1);
-	if (sealed(p, index, &was, &since))
-		return 0;
+		return scrub_spans_add(&s->lost, index, 1);
+	r = scrub_sealed(s, s->gen, index, &was, &since);
+	if (r)
+		return r == -ENOMEM ? r : 0;
 	if (!memcmp(&was, &d.is, sizeof(was)))
-		return scrub_spans_add(&p->s->once, index, 1);
-	d.since = since;
-	d.good = scrub_good(p->s, index, since);
+		return scrub_spans_add(&s->once, index, 1);
 	d.sectors = which(&was, &d.is);
-	return keep(p->s, &d);
+	if (!d.sectors && seal_leaf_is_mixed(index, &was)) {
+		s->intact++;
+		return 0;
+	}
+	/* The hash differs where CRCs collide. */
+	if (!d.sectors)
+		d.sectors = UINT16_MAX;
+	d.since = first_so(s, index, &was, d.sectors, since);
+	d.good = scrub_good(s, index, d.since);
+	return keep(s, &d);
 }
 
 static int compare_one(struct pass *p, uint64_t index, enum seal_kind kind,

@@ -26,8 +26,10 @@ struct scrub_leaf {
 	uint64_t from; /* set by scrub_judge(): where its content was sealed; UINT64_MAX: nowhere */
 	struct seal_leaf is;
 	uint16_t sectors; /* a bit for each that differs */
-	uint64_t since;	  /* the first generation (from 0) that has it as it was sealed */
-	int64_t good;	  /* when it was last known to be so: seconds since 1970 */
+	uint16_t
+		written; /* set by scrub_judge(): which of them somebody is known to have written */
+	uint64_t since;	 /* the first generation (from 0) that has it as it was sealed */
+	int64_t good;	 /* when it was last known to be so: seconds since 1970 */
 	/*
 	 * Set by scrub_evidence(), where nobody kept account: bits of @sectors which the volume says
 	 * were written to; which are of files that say nobody wrote to them; which no file uses.
@@ -36,7 +38,7 @@ struct scrub_leaf {
 	/* The file that it belongs to: one that is suspected, else the one written to last; or NULL. */
 	char *path;
 	bool suspected;
-	int64_t written; /* when that says that it was last written to */
+	int64_t when;	 /* when that says that it was last written to */
 	int64_t journal; /* since when a journal of writes has no record of it; 0: there is none */
 };
 
@@ -120,8 +122,14 @@ int scrub_renew(struct scrub *s);
 const char *scrub_still(const struct scrub *s);
 /* scrub_good() - when a leaf that is like this since generation @since was last known to be so */
 int64_t scrub_good(const struct scrub *s, uint64_t index, uint64_t since);
-/* scrub_leaf_len() - SEAL_LEAF, or less for the last one; scrub_sealed() - the record, be it zeros */
+/* scrub_leaf_len() - SEAL_LEAF, or less for the last one */
 size_t scrub_leaf_len(const struct layer *l, uint64_t index);
+/*
+ * scrub_sealed() - what generation @gen has for a leaf, as a record, be it data or zeros
+ * @since: the generation that put it there. 0, or -errno: it is not known
+ */
+int scrub_sealed(const struct scrub *s, size_t gen, uint64_t index, struct seal_leaf *leaf,
+		 size_t *since);
 /* scrub_spans_add() - one more span, by index. 0 or -ENOMEM */
 int scrub_spans_add(struct scrub_spans *to, uint64_t first, uint64_t n);
 

@@ -273,11 +273,11 @@ static void name(struct evidence *ev, const struct piece_of *p, enum weight w)
 
 	if (!f || f->timeless || w == WRITTEN ||
 	    (d->path &&
-	     (d->suspected > suspected || (d->suspected == suspected && f->when <= d->written))))
+	     (d->suspected > suspected || (d->suspected == suspected && f->when <= d->when))))
 		return;
 	free(d->path);
 	d->path = strdup(f->path);
-	d->written = f->when;
+	d->when = f->when;
 	d->suspected = suspected;
 	d->journal = suspected && ev->journal.since < d->good ? ev->journal.since : 0;
 }

@@ -119,12 +119,14 @@ static void say(struct scrub *s, const struct scrub_leaf *d, enum finding_id id,
 	}
 }
 
-/* A write that is nobody's fault. */
-static bool legitimate(const struct scrub *s, const struct scrub_leaf *d)
+/* Which of the differing sectors were written to, and that is nobody's fault? */
+static uint16_t legitimate(const struct scrub *s, const struct scrub_leaf *d)
 {
 	if (s->track.by)
-		return !unaccounted(s, d);
-	return s->accept || (!s->still && d->written_to == d->sectors);
+		return (uint16_t)(d->sectors & ~unaccounted(s, d));
+	if (s->accept)
+		return d->sectors;
+	return s->still ? 0 : d->written_to;
 }
 
 static void say_suspect(struct scrub *s, const struct scrub_leaf *d)
@@ -133,7 +135,7 @@ static void say_suspect(struct scrub *s, const struct scrub_leaf *d)
 	char what[256], time[TIME_TEXT], since[TIME_TEXT], journal[128] = "";
 
 	part.sectors = d->suspect;
-	time_text(d->written, 0, time);
+	time_text(d->when, 0, time);
 	if (d->journal)
 		snprintf(journal, sizeof(journal),
 			 ", and of which the USN journal, that goes back to %s, has no write",
@@ -149,7 +151,7 @@ static void say_changed(struct scrub *s, const struct scrub_leaf *d)
 	struct scrub_leaf rest = *d;
 	char what[256], time[TIME_TEXT];
 
-	rest.sectors = (uint16_t)(d->sectors & ~(d->suspect | d->written_to));
+	rest.sectors = (uint16_t)(d->sectors & ~d->suspect);
 	if (d->suspect) {
 		s->suspect++;
 		say_suspect(s, d);
@@ -164,7 +166,7 @@ static void say_changed(struct scrub *s, const struct scrub_leaf *d)
 	else if (d->path && !d->suspected)
 		snprintf(what, sizeof(what),
 			 "changed since it was sealed, in a file that was written to at %s",
-			 time_text(d->written, 0, time));
+			 time_text(d->when, 0, time));
 	say(s, &rest, SCRUB_CHANGED, what);
 }
 
@@ -172,10 +174,9 @@ static void judge(struct scrub *s, struct scrub_leaf *d)
 {
 	char what[160];
 
-	if (s->track.by && unaccounted(s, d))
-		d->sectors = unaccounted(s, d);
-
-	if (legitimate(s, d)) {
+	d->written = legitimate(s, d);
+	d->sectors = (uint16_t)(d->sectors & ~d->written);
+	if (!d->sectors) {
 		++*(s->track.by || s->accept ? &s->dirty : &s->explained);
 	} else if (s->still || s->track.by) {
 		if (d->from != UINT64_MAX) {
@@ -222,6 +223,28 @@ static int put_sealed(struct scrub *s, uint64_t index, uint64_t n)
 	return r;
 }
 
+/*
+ * A leaf that differs. What was written to is as it is now; what else differs stays as it was sealed,
+ * and so do the sectors of a leaf that has both.
+ */
+static int put_judged(struct scrub *s, const struct scrub_leaf *d)
+{
+	struct seal_leaf leaf;
+	size_t since;
+	int r;
+
+	if (!d->sectors)
+		return seal_put(s->renew, SEAL_DATA, &d->is);
+	if (!d->written)
+		return put_sealed(s, d->index, 1);
+	r = scrub_sealed(s, s->gen, d->index, &leaf, &since);
+	if (!r) {
+		seal_leaf_mix(d->index, &leaf, &d->is, d->written);
+		r = seal_put(s->renew, SEAL_DATA, &leaf);
+	}
+	return r;
+}
+
 static int renew(struct scrub *s)
 {
 	struct seal_generation g = {.made = s->made ? s->made : (int64_t)time(NULL),
@@ -234,13 +257,10 @@ static int renew(struct scrub *s)
 	for (size_t i = 0; i < s->n && !r; i++) {
 		const struct scrub_leaf *d = &s->v[i];
 
-		if (!legitimate(s, d)) {
-			g.kept++;
-			continue;
-		}
+		g.kept += d->sectors != 0;
 		r = put_sealed(s, index, d->index - index);
 		if (!r)
-			r = seal_put(s->renew, SEAL_DATA, &d->is);
+			r = put_judged(s, d);
 		index = d->index + 1;
 	}
 	if (!r)

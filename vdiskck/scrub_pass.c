@@ -38,7 +38,7 @@ static void put_leaves(struct json *j, const struct scrub *s)
 		struct json *d = js_object();
 
 		js_u64(d, "leaf", s->v[i].index);
-		js_u64(d, "sectors", s->v[i].sectors);
+		js_u64(d, "sectors", s->v[i].sectors | s->v[i].written);
 		js_u64(d, "since", s->v[i].since);
 		js_int(d, "good", s->v[i].good);
 		js_str(d, "record", hex(&s->v[i].is, sizeof(s->v[i].is), text));

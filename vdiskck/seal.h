@@ -55,6 +55,17 @@ _Static_assert(sizeof(struct seal_leaf) == 80 && SEAL_PER_PAGE * 80 + 16 == SEAL
 /* seal_leaf_make() - the record of leaf @index; @len: SEAL_LEAF, or less for the layer's last one */
 void seal_leaf_make(uint64_t index, const void *data, size_t len, struct seal_leaf *leaf);
 
+/*
+ * A leaf of which some sectors were written to, and others rotted: the CRCs are of the sectors as they
+ * should be, from different generations, and nobody has read bytes that a SHA-256 could be of.
+ *
+ * seal_leaf_mix() - take the sectors of @bits from @from; the hash is over the CRCs alone, then
+ * seal_leaf_is_mixed() - is it such a record?
+ */
+void seal_leaf_mix(uint64_t index, struct seal_leaf *leaf, const struct seal_leaf *from,
+		   uint16_t bits);
+bool seal_leaf_is_mixed(uint64_t index, const struct seal_leaf *leaf);
+
 /* The tree, built from left to right. Memory: one node for each level. */
 struct seal_tree;
 struct seal_tree *seal_tree_new(void);

@@ -12,7 +12,7 @@
 #include "vdiskck/seal_internal.h"
 
 enum { LEVELS = 8 }; /* 256^8 leaves: every 64-bit size */
-enum { TAG_LEAF, TAG_NODE, TAG_ZERO, TAG_LOST, TAG_ROOT };
+enum { TAG_LEAF, TAG_NODE, TAG_ZERO, TAG_LOST, TAG_ROOT, TAG_MIXED };
 
 struct level {
 	uint8_t child[SEAL_FAN][SEAL_HASH];
@@ -46,6 +46,30 @@ void seal_leaf_make(uint64_t index, const void *data, size_t len, struct seal_le
 	for (size_t i = 0; i < SEAL_SECTORS; i++)
 		leaf->crc[i] = to_le32(crc[i]);
 	hash_parts(TAG_LEAF, &at, sizeof(at), data, len, leaf->hash, SEAL_HASH);
+}
+
+static void mixed_hash(uint64_t index, const struct seal_leaf *leaf, uint8_t out[SEAL_HASH])
+{
+	le64_t at = to_le64(index);
+
+	hash_parts(TAG_MIXED, &at, sizeof(at), leaf->crc, sizeof(leaf->crc), out, SEAL_HASH);
+}
+
+void seal_leaf_mix(uint64_t index, struct seal_leaf *leaf, const struct seal_leaf *from,
+		   uint16_t bits)
+{
+	for (unsigned i = 0; i < SEAL_SECTORS; i++)
+		if (bits >> i & 1)
+			leaf->crc[i] = from->crc[i];
+	mixed_hash(index, leaf, leaf->hash);
+}
+
+bool seal_leaf_is_mixed(uint64_t index, const struct seal_leaf *leaf)
+{
+	uint8_t hash[SEAL_HASH];
+
+	mixed_hash(index, leaf, hash);
+	return !memcmp(hash, leaf->hash, SEAL_HASH);
 }
 
 static void node_hash(const struct level *v, uint8_t out[SEAL_HASH])

@@ -108,6 +108,31 @@ found() { # ID: "offset+length" of its findings, sorted
 	[ "$(found scrub-rot)" = "$((12000000 / 4096 * 4096))+4096" ]
 }
 
+@test "rot and a write in one leaf: the write is sealed, the rot is not, and stays as old as it is" {
+	disk a.raw
+	run_vdiskck seal a.raw -o "$OUT/s" --time @1000000000
+	printf WRITTEN | dd of=a.raw bs=1 seek=9043968 conv=notrunc status=none
+	printf ROTTEN | dd of=a.raw bs=1 seek=9052160 conv=notrunc status=none
+	touch -d '2 days ago' a.raw
+	printf '0 +\n0 9043968 -\n9043968 4096 +\n9048064 58060800 -\n' >"$OUT/changes"
+	printf '0 +\n0 67108864 -\n' >"$OUT/none"
+	run_vdiskck scrub a.raw --seal "$OUT/s" --changed "$OUT/changes" --reseal --format raw
+	expect_status 2
+	# Each time only what rotted, and since the first generation.
+	for i in 1 2; do
+		run_vdiskck scrub a.raw --seal "$OUT/s" --changed "$OUT/none" --reseal --json --format raw
+		expect_status 2
+		[ "$(found scrub-rot)" = 9052160+4096 ]
+		expect_json 'any(.id == "scrub-rot" and (.message | contains("sealed so since 2001-09-09T01:46:40Z, last found so at 2001-09-09")))'
+	done
+	run_vdiskck seal --verify "$OUT/s"
+	expect_status 0
+	# What was written is sealed: it, too, may not change any more.
+	printf ROTTEN | dd of=a.raw bs=1 seek=9043968 conv=notrunc status=none
+	run_vdiskck scrub a.raw --seal "$OUT/s" --changed "$OUT/none" --json --format raw
+	[ "$(found scrub-rot)" = "9043968+4096 9052160+4096" ]
+}
+
 @test "a qcow2 keeps account itself, in a dirty bitmap" {
 	disk a.raw
 	qemu-img convert -O qcow2 a.raw a.qcow2
