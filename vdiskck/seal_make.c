@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Leaves are read in the order in which their bytes lie in the image file, a window at a time, and
+ * given to the caller in their own order: where that is the same, as soon as they are there.
+ */
 #include "vdiskck/seal_make.h"
 
 #include <errno.h>
@@ -6,10 +10,17 @@
 #include <string.h>
 
 #include "vdiskck/core/engine.h"
+#include "vdiskck/core/pace.h"
 #include "vdiskck/core/session.h"
 #include "vdiskck/core/sum.h"
 
-enum { PIECE = 1 << 20 };
+enum {
+	PIECE = 1 << 20,
+	WINDOW = 1 << 30,
+	WINDOW_MIN = 16 << 20,
+	WINDOW_SECONDS =
+		4, /* that reading a window may take: what is in it is lost with the power */
+};
 
 /*
  * What a worker makes of a leaf that lies in its piece as a whole. It takes the place of the leaf's
@@ -20,12 +31,18 @@ struct made {
 	struct seal_leaf leaf;
 };
 
+/* Leaves that wait for those before them. */
+struct waiting {
+	uint64_t n; /* 0: none */
+	struct made made;
+};
+
 struct making {
 	const struct seal_reading *r;
-	uint64_t end;	 /* of the bytes to read: of the layer, or of the last leaf */
-	uint8_t *part;	 /* a leaf that comes in several pieces, */
-	uint64_t filled; /* how much of it did, */
-	bool lost;	 /* and whether any of that is lost */
+	uint64_t end;	      /* of the bytes to read: of the layer, or of the last leaf */
+	struct waiting *wait; /* leaf i at i % cap */
+	uint64_t cap, next;   /* the leaf that the caller gets next */
+	struct ranges bad;    /* of leaves that wait */
 };
 
 static size_t leaf_len(const struct making *m, uint64_t off)
@@ -33,88 +50,72 @@ static size_t leaf_len(const struct making *m, uint64_t off)
 	return m->end - off < SEAL_LEAF ? (size_t)(m->end - off) : SEAL_LEAF;
 }
 
-static enum seal_kind make(uint64_t off, const uint8_t *p, size_t len, struct seal_leaf *leaf)
+static void make(const struct making *m, const struct piece *p, uint64_t off, struct made *to)
 {
-	if (all_zero(p, len))
-		return SEAL_ZERO;
-	seal_leaf_make(off / SEAL_LEAF, p, len, leaf);
-	return SEAL_DATA;
-}
+	const uint8_t *at = p->buf + (off - p->off);
+	size_t len = leaf_len(m, off);
 
-/* Whole leaves of [off, end) of a piece: from, to. */
-static void whole(const struct making *m, const struct piece *p, uint64_t *from, uint64_t *to)
-{
-	uint64_t end = p->off + p->len;
-
-	*from = (p->off + SEAL_LEAF - 1) / SEAL_LEAF * SEAL_LEAF;
-	*to = end == m->end ? end : end / SEAL_LEAF * SEAL_LEAF;
-	if (*from > *to)
-		*from = *to = end;
+	to->kind = SEAL_LOST;
+	if (ranges_overlap(&p->bad, off, len))
+		return;
+	to->kind = all_zero(at, len) ? SEAL_ZERO : SEAL_DATA;
+	if (to->kind == SEAL_DATA)
+		seal_leaf_make(off / SEAL_LEAF, at, len, &to->leaf);
 }
 
 static int work(void *arg, struct piece *p)
 {
 	const struct making *m = arg;
-	uint64_t from, to;
 
-	whole(m, p, &from, &to);
 	ranges_sort(&p->bad);
-	for (uint64_t off = from; off < to; off += SEAL_LEAF) {
-		size_t len = leaf_len(m, off);
-		uint8_t *at = p->buf + (off - p->off);
-		struct made made = {.kind = SEAL_LOST};
+	for (uint64_t off = p->off; off < p->off + p->len; off += SEAL_LEAF) {
+		struct made made;
 
-		if (len < sizeof(made)) /* the layer's last leaf: deliver() makes it */
+		if (leaf_len(m, off) < sizeof(made)) /* the layer's last leaf: deliver() makes it */
 			break;
-		if (!ranges_overlap(&p->bad, off, len))
-			made.kind = make(off, at, len, &made.leaf);
-		memcpy(at, &made, sizeof(made));
+		make(m, p, off, &made);
+		memcpy(p->buf + (off - p->off), &made, sizeof(made));
 	}
 	return 0;
 }
 
-static int emit(const struct making *m, uint64_t off, uint64_t n, enum seal_kind kind,
-		const struct seal_leaf *leaf)
+/* What is bad of leaves before @m->next; all of it, if nothing waits. */
+static int pass_bad(struct making *m)
 {
-	return m->r->fn(m->r->arg, off / SEAL_LEAF, n, kind, leaf);
+	struct ranges *bad = &m->bad;
+	size_t n = 0;
+	int r = 0;
+
+	for (size_t i = 0; i < bad->n && !r; i++) {
+		const struct range *b = &bad->v[i];
+
+		if (b->off >= m->next * SEAL_LEAF)
+			bad->v[n++] = *b;
+		else
+			r = ranges_add(m->r->bad, b->off, b->len, b->grade, b->why);
+	}
+	bad->n = n;
+	return r;
 }
 
-/* Bytes of a leaf that does not lie in one piece. NULL: zeros. */
-static int add_part(struct making *m, uint64_t off, const uint8_t *p, size_t len, bool lost)
-{
-	uint64_t start = off / SEAL_LEAF * SEAL_LEAF;
-	struct seal_leaf leaf;
-	enum seal_kind kind;
-	bool was;
-
-	if (p)
-		memcpy(m->part + (off - start), p, len);
-	else
-		memset(m->part + (off - start), 0, len);
-	m->lost |= lost;
-	m->filled += len;
-	if (m->filled < leaf_len(m, start))
-		return 0;
-	was = m->lost;
-	m->filled = 0;
-	m->lost = false;
-	kind = was ? SEAL_LOST : make(start, m->part, leaf_len(m, start), &leaf);
-	return emit(m, start, 1, kind, kind == SEAL_DATA ? &leaf : NULL);
-}
-
-/* Pieces that are no multiple of a leaf: up to @to, leaf by leaf. */
-static int add_parts(struct making *m, const struct piece *p, uint64_t from, uint64_t to)
+/* All leaves that follow those which the caller has. */
+static int pass_on(struct making *m)
 {
 	int r = 0;
 
-	while (from < to && !r) {
-		uint64_t next = (from / SEAL_LEAF + 1) * SEAL_LEAF;
-		size_t len = (size_t)((next < to ? next : to) - from);
-		bool lost = p->kind == EXTENT_LOST || ranges_overlap(&p->bad, from, len);
+	for (;;) {
+		struct waiting *w = &m->wait[m->next % m->cap];
+		uint64_t first = m->next, n = w->n;
 
-		r = add_part(m, from, p->kind == EXTENT_DATA ? p->buf + (from - p->off) : NULL, len,
-			     lost);
-		from += len;
+		if (!n || r)
+			break;
+		w->n = 0;
+		m->next += n;
+		if (m->bad.n)
+			r = pass_bad(m);
+		if (!r)
+			r = m->r->fn(m->r->arg, first, n, w->made.kind,
+				     w->made.kind == SEAL_DATA ? &w->made.leaf : NULL);
 	}
 	return r;
 }
@@ -122,50 +123,61 @@ static int add_parts(struct making *m, const struct piece *p, uint64_t from, uin
 static int deliver(void *arg, struct piece *p)
 {
 	struct making *m = arg;
-	uint64_t from, to, end = p->off + p->len;
-	int r = m->r->bad ? ranges_append(m->r->bad, &p->bad) : 0;
+	uint64_t end = p->off + p->len;
+	int r = m->r->bad ? ranges_append(&m->bad, &p->bad) : 0;
 
-	whole(m, p, &from, &to);
-	if (!r)
-		r = add_parts(m, p, p->off, from < end ? from : end);
-	if (!r && p->kind != EXTENT_DATA && to > from)
-		r = emit(m, from, (to - from + SEAL_LEAF - 1) / SEAL_LEAF,
-			 p->kind == EXTENT_ZERO ? SEAL_ZERO : SEAL_LOST, NULL);
-	for (uint64_t off = from; p->kind == EXTENT_DATA && off < to && !r; off += SEAL_LEAF) {
-		struct made made;
+	if (p->kind != EXTENT_DATA)
+		m->wait[p->off / SEAL_LEAF % m->cap] = (struct waiting){
+			.n = (p->len + SEAL_LEAF - 1) / SEAL_LEAF,
+			.made.kind = p->kind == EXTENT_ZERO ? SEAL_ZERO : SEAL_LOST};
+	for (uint64_t off = p->off; p->kind == EXTENT_DATA && off < end; off += SEAL_LEAF) {
+		struct waiting *w = &m->wait[off / SEAL_LEAF % m->cap];
 
-		if (leaf_len(m, off) < sizeof(made)) {
-			r = add_parts(m, p, off, to);
-			continue;
-		}
-		memcpy(&made, p->buf + (off - p->off), sizeof(made));
-		r = emit(m, off, 1, made.kind, made.kind == SEAL_DATA ? &made.leaf : NULL);
+		w->n = 1;
+		if (leaf_len(m, off) < sizeof(w->made))
+			make(m, p, off, &w->made);
+		else
+			memcpy(&w->made, p->buf + (off - p->off), sizeof(w->made));
 	}
-	if (!r && to < end)
-		r = add_parts(m, p, to, end);
-	return r;
+	return r ? r : pass_on(m);
+}
+
+/* How much is read out of order: with a slow pace less, for that is what a crash may cost. */
+static uint64_t window(const struct session *s)
+{
+	uint64_t rate = s->pace ? s->pace->rate : 0, w = WINDOW;
+
+	if (rate && rate < WINDOW / WINDOW_SECONDS)
+		w = rate * WINDOW_SECONDS / SEAL_LEAF * SEAL_LEAF;
+	return w < WINDOW_MIN ? WINDOW_MIN : w;
 }
 
 int seal_read_leaves(const struct seal_reading *rd)
 {
 	uint64_t all = rd->l->size / SEAL_LEAF + (rd->l->size % SEAL_LEAF != 0);
 	uint64_t n = rd->first < all && rd->leaves < all - rd->first ? rd->leaves : all - rd->first;
-	struct making m = {.r = rd, .part = malloc(SEAL_LEAF)};
+	struct making m = {.r = rd, .next = rd->first};
 	struct engine e = {.l = rd->l,
 			   .off = rd->first * SEAL_LEAF,
-			   .order = ENGINE_IN_ORDER,
+			   .order = ENGINE_PHYSICAL,
 			   .piece = PIECE,
+			   .grain = SEAL_LEAF,
+			   .window = window(rd->l->s),
 			   .what = rd->what,
 			   .work = work,
 			   .deliver = deliver,
 			   .arg = &m};
 	int r;
 
-	if (!m.part)
+	/* The last piece of a window may end behind it. */
+	m.cap = (e.window + PIECE) / SEAL_LEAF;
+	m.wait = calloc(m.cap, sizeof(*m.wait));
+	if (!m.wait)
 		return -ENOMEM;
 	m.end = rd->first + n == all ? rd->l->size : (rd->first + n) * SEAL_LEAF;
 	e.len = m.end - e.off;
 	r = e.len ? engine_run(&e) : 0;
-	free(m.part);
+	ranges_free(&m.bad);
+	free(m.wait);
 	return r;
 }

@@ -164,6 +164,37 @@ static void physical_order_reads_forward_on_the_disk(void **state)
 	assert_true(g->last_at > 0);
 }
 
+static int keep_windows(void *arg, struct piece *p)
+{
+	struct rig *g = arg;
+	uint64_t window = p->off / (8 << 20);
+
+	/* All of a window before the next one; in it, forward below is backward here. */
+	if (p->kind == EXTENT_DATA) {
+		assert_int_equal(p->len, BLOCK);
+		assert_true(!g->last_at || window > g->next / (8 << 20) ||
+			    (window == g->next / (8 << 20) && p->off < g->next));
+		g->next = p->off;
+		g->last_at++;
+	}
+	return keep(arg, p);
+}
+
+static void what_lies_apart_is_read_apart_and_in_order_by_window(void **state)
+{
+	struct rig *g = *state;
+	struct engine e = engine(g, ENGINE_PHYSICAL, keep_windows);
+
+	e.grain = BLOCK;
+	e.window = 8 << 20;
+	assert_int_equal(engine_run(&e), 0);
+	assert_int_equal(e.covered, SIZE);
+	assert_memory_equal(g->got, g->want, SIZE);
+	assert_int_equal(g->last_at, 4 * (128 - 70 - 4));
+	assert_int_equal(g->zero, 4 * 70 * BLOCK);
+	assert_int_equal(g->lost, 4 * 4 * BLOCK);
+}
+
 static void a_part_with_odd_ends_is_cut_exactly(void **state)
 {
 	struct rig *g = *state;
@@ -395,6 +426,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(in_order_everything_comes_once_and_in_turn),
 		T(physical_order_reads_forward_on_the_disk),
+		T(what_lies_apart_is_read_apart_and_in_order_by_window),
 		T(a_part_with_odd_ends_is_cut_exactly),
 		T(what_lies_past_the_end_is_not_asked_for),
 		T(an_error_of_a_worker_ends_the_run),

@@ -20,6 +20,7 @@ enum {
 	THREADS_MAX = 64,
 	DIRECT_MAX = 64 << 20, /* of a piece that is not read: so that a stop is soon */
 	SORT = 4096, /* pieces that are put into physical order at a time: 4 GiB of disk */
+	PACKED_GAP = 512,
 };
 
 enum slot_state { FREE, READY, BUSY, DONE };
@@ -46,7 +47,7 @@ struct run_state {
 	uint64_t next, end; /* planning: first byte not planned yet, and where to stop */
 	struct extent run;  /* the last one that was asked for */
 	struct planned *plan;
-	size_t n_plan, used_plan;
+	size_t n_plan, used_plan, max_plan;
 
 	pthread_mutex_t lock;
 	pthread_cond_t ready; /* for workers: a slot became READY, or it is time to quit */
@@ -148,13 +149,46 @@ static uint64_t find_skipped(const struct run_state *r, uint64_t off, uint64_t *
 	return end < r->end ? end : r->end;
 }
 
+/* Does @next lie where @run ends? Packed bytes begin where sectors do. */
+static bool follows(const struct extent *run, const struct extent *next)
+{
+	if (run->kind != next->kind || run->kind != EXTENT_DATA || run->in != next->in ||
+	    !run->packed != !next->packed)
+		return false;
+	if (run->packed)
+		return next->at >= run->at && next->at - run->at <= run->packed + PACKED_GAP;
+	return next->at - run->at == next->off - run->off;
+}
+
+/* A piece of at most [off, window) ends where its bytes do not lie together any more. */
+static int cut_apart(struct run_state *r, uint64_t off, uint64_t window, uint64_t *end)
+{
+	size_t grain = r->e->grain;
+	struct extent run, next;
+	int err = resolve(r, off, &run);
+
+	*end = err ? off : run.off + run.len;
+	while (!err && *end < window) {
+		err = resolve(r, *end, &next);
+		if (err || !follows(&run, &next))
+			break;
+		run = next;
+		*end = run.off + run.len;
+	}
+	*end = (*end + grain - 1) / grain * grain;
+	if (*end > window)
+		*end = window;
+	return err;
+}
+
 /*
  * The next piece from r->next on. A window of one piece that holds any stored byte is DATA as a
  * whole; zeros and lost bytes that fill whole windows go in one piece, however long.
  */
 static int plan_one(struct run_state *r, struct planned *p)
 {
-	uint64_t off = r->next, window = r->end, at;
+	uint64_t off = r->next, window = r->end, least = r->end, at;
+	size_t unit = r->e->grain ? r->e->grain : r->piece;
 	struct extent run;
 	int err = resolve(r, off, &run);
 
@@ -162,6 +196,8 @@ static int plan_one(struct run_state *r, struct planned *p)
 		return err;
 	if (r->end - off > r->piece - off % r->piece)
 		window = off - off % r->piece + r->piece;
+	if (r->end - off > unit - off % unit)
+		least = off - off % unit + unit;
 	*p = (struct planned){.off = off, .kind = run.kind, .why = run.why};
 	at = run.kind == EXTENT_DATA ? find_skipped(r, off, &window) : off;
 	if (at > off) {
@@ -195,14 +231,15 @@ static int plan_one(struct run_state *r, struct planned *p)
 		if (session_stopped(r->e->l->s))
 			return -EINTR;
 	}
-	if (p->kind != EXTENT_DATA && at >= window) {
+	if (p->kind != EXTENT_DATA && at >= least) {
 		if (at < r->end)
-			at -= at % r->piece;
+			at -= at % unit;
 		else
 			at = r->end;
 	} else {
 		p->kind = EXTENT_DATA;
 		at = window;
+		err = r->e->grain ? cut_apart(r, off, window, &at) : 0;
 	}
 	if (run.kind == EXTENT_DATA) {
 		p->in = run.in;
@@ -210,7 +247,7 @@ static int plan_one(struct run_state *r, struct planned *p)
 	}
 	p->len = at - off;
 	r->next = at;
-	return 0;
+	return err;
 }
 
 static int planned_cmp(const void *a, const void *b)
@@ -227,18 +264,19 @@ static int planned_cmp(const void *a, const void *b)
 /* Refill the plan. 0 with n_plan == used_plan when there is nothing left. */
 static int plan_more(struct run_state *r)
 {
-	size_t max = r->e->order == ENGINE_PHYSICAL ? SORT : 1;
+	uint64_t from = r->next;
 	int err = 0;
 
 	r->n_plan = r->used_plan = 0;
-	while (!err && r->n_plan < max && r->next < r->end) {
+	while (!err && r->n_plan < r->max_plan && r->next < r->end &&
+	       (!r->e->window || r->next - from < r->e->window)) {
 		err = plan_one(r, &r->plan[r->n_plan]);
 		if (!err)
 			r->n_plan++;
 		if (session_stopped(r->e->l->s))
 			err = -EINTR;
 	}
-	if (max > 1)
+	if (r->max_plan > 1)
 		qsort(r->plan, r->n_plan, sizeof(*r->plan), planned_cmp);
 	return err;
 }
@@ -411,7 +449,10 @@ int engine_run(struct engine *e)
 	r.n_slots = (size_t)threads * SLOTS_PER_THREAD;
 	r.slot = calloc(r.n_slots, sizeof(*r.slot));
 	r.spare = calloc(r.n_slots, sizeof(*r.spare));
-	r.plan = calloc(e->order == ENGINE_PHYSICAL ? SORT : 1, sizeof(*r.plan));
+	r.max_plan = e->order != ENGINE_PHYSICAL ? 1
+		     : e->window && e->grain	 ? e->window / e->grain
+						 : SORT;
+	r.plan = calloc(r.max_plan, sizeof(*r.plan));
 	pthread_mutex_init(&r.lock, NULL);
 	pthread_cond_init(&r.ready, NULL);
 	pthread_cond_init(&r.done, NULL);

@@ -41,7 +41,14 @@ struct engine {
 	bool written; /* what was never written under a cipher goes as ZERO: noise holds nothing */
 	/* Sorted, may be NULL: DATA in there is not read, it goes to @deliver alone, with @buf NULL. */
 	const struct ranges *skip;
-	size_t piece;	  /* size of a piece, 0: 1 MiB; pieces are cut at its multiples */
+	size_t piece; /* size of a piece, 0: 1 MiB; pieces are cut at its multiples */
+	/*
+	 * PHYSICAL, 0 or a divisor of @piece: pieces are also cut, at its multiples, where their bytes do
+	 * not lie together; @window bytes of the layer are put into order at a time, and all of them
+	 * delivered before any behind them. Zeros and lost bytes go beyond a window.
+	 */
+	size_t grain;
+	uint64_t window;
 	const char *what; /* for progress: "exporting"; NULL: none */
 	/* On a worker thread, for DATA only. May be NULL. 0, or -errno to stop. */
 	int (*work)(void *arg, struct piece *p);
