@@ -155,6 +155,7 @@ struct luks {
 	struct luks_hot hot;
 	uint64_t header_end; /* end of headers and key material */
 	bool open;
+	bool untried_said; /* that no keyslot is of a kind that is known */
 };
 
 extern const struct layer_ops luks1_ops, luks2_ops;

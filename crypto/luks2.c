@@ -87,14 +87,26 @@ static bool id_of(const char *key, unsigned *id)
 	return *key && !*end && v < 1000;
 }
 
-static void slot_bad(struct layer *l, struct luks_slot *s, enum luks_slot_state state,
-		     const char *why)
+static void slot_unknown(struct layer *l, struct luks_slot *s, const struct json *j)
+{
+	struct luks *u = l->priv;
+	const struct json *kdf = js_get(j, "kdf");
+
+	s->state = LUKS_SLOT_UNKNOWN;
+	finding_fact(
+		l, LUKS_KEYSLOT_UNKNOWN, IN_JSON(u),
+		"keyslot %u is of a kind that is not known: type %s, KDF %s %s, cipher %s, AF hash %s",
+		s->id, str(j, "type"), str(kdf, "type"), str(kdf, "hash"),
+		str(js_get(j, "area"), "encryption"), str(js_get(j, "af"), "hash"));
+}
+
+static void slot_impossible(struct layer *l, struct luks_slot *s)
 {
 	struct luks *u = l->priv;
 
-	s->state = state;
-	finding_fact(l, state == LUKS_SLOT_UNKNOWN ? LUKS_KEYSLOT_UNKNOWN : LUKS_KEYSLOT_IMPOSSIBLE,
-		     IN_JSON(u), "keyslot %u: %s", s->id, why);
+	s->state = LUKS_SLOT_IMPOSSIBLE;
+	finding_fact(l, LUKS_KEYSLOT_IMPOSSIBLE, IN_JSON(u),
+		     "keyslot %u: where its key material lies can't be true", s->id);
 }
 
 static bool slot_kdf(struct luks_slot *s, const struct json *kdf)
@@ -196,12 +208,12 @@ static void slot_take(void *arg, const char *key, struct json *j)
 		s->priority = (int)num(j, "priority");
 	if (strcmp(str(j, "type"), "luks2") || !slot_kdf(s, js_get(j, "kdf")) || s->af_hash < 0 ||
 	    !luks_cipher_parse(str(area, "encryption"), &s->cipher))
-		slot_bad(l, s, LUKS_SLOT_UNKNOWN, "its type, cipher or KDF is not known");
+		slot_unknown(l, s, j);
 	else if (!s->key_len || s->key_len > LUKS_KEY_MAX || !s->area_key ||
 		 s->area_key > LUKS_KEY_MAX || !s->stripes || s->len > LUKS_AREA_MAX ||
 		 s->len > size || s->off < 2 * LUKS2_HEADER_MIN ||
 		 !range_inside(s->off, size, u->meta->size))
-		slot_bad(l, s, LUKS_SLOT_IMPOSSIBLE, "where its key material lies can't be true");
+		slot_impossible(l, s);
 }
 
 static bool has_flag(const struct json *j, const char *flag)

@@ -105,11 +105,21 @@ static int aeads_open(struct layer *l)
 	return r;
 }
 
-/* Do the bytes look like a segment's, so that its cipher could be opened at all? */
+/* Bytes of the volume key of @g, as its keyslots say; 0: none is left that does. */
+static size_t segment_key_len(const struct luks *u, const struct luks_segment *g)
+{
+	for (size_t i = 0; g->digest >= 0 && i < u->n_slots; i++)
+		if (u->slot[i].digests >> g->digest & 1 && u->slot[i].key_len <= LUKS_KEY_MAX)
+			return u->slot[i].key_len;
+	return 0;
+}
+
+/* Can the segments' ciphers be opened at all? */
 static int ciphers_known(struct layer *l)
 {
 	struct luks *u = l->priv;
-	static const uint8_t key[128] = {1, 2, 3};
+	static const uint8_t key[LUKS_KEY_MAX] = {1, 2, 3};
+	static const size_t lens[] = {16, 32, 48, 64};
 	int known = 0;
 
 	for (size_t i = 0; i < u->n_segments; i++) {
@@ -117,21 +127,27 @@ static int ciphers_known(struct layer *l)
 		struct sector_spec spec = {g->cipher.name, g->cipher.mode, g->cipher.iv, g->sector,
 					   512};
 		struct sector_cipher *c = NULL;
-		static const size_t lens[] = {16, 32, 48, 64};
+		size_t len = segment_key_len(u, g);
+		char bits[40] = "";
 		int r = -EOPNOTSUPP;
 
 		if (g->kind != LUKS_CRYPT || g->integrity[0]) {
 			known += g->kind == LUKS_LINEAR || g->aead;
 			continue;
 		}
-		for (size_t k = 0; r && k < sizeof(lens) / sizeof(*lens); k++)
+		if (len)
+			r = sector_open(&c, &spec, key, len);
+		for (size_t k = 0; !len && r && k < sizeof(lens) / sizeof(*lens); k++)
 			r = sector_open(&c, &spec, key, lens[k]);
 		sector_close(c);
 		known += !r;
+		if (len)
+			snprintf(bits, sizeof(bits), " with a key of %zu bits", 8 * len);
 		if (r)
 			finding_fact(l, LUKS_UNSUPPORTED,
 				     &(struct fact){.in = u->meta, .at = 0, .at_len = 4096},
-				     "segment %u: cipher %s is not known", g->id, g->cipher.text);
+				     "segment %u: cipher %s%s is not known", g->id, g->cipher.text,
+				     bits);
 	}
 	return known ? 0 : -EOPNOTSUPP;
 }

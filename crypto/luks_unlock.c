@@ -178,6 +178,24 @@ static bool encrypts(const struct luks *u)
 	return false;
 }
 
+/* Keys were given, and there is no keyslot that could take one: that is not the keys' fault. */
+static void say_untried(struct layer *l)
+{
+	struct luks *u = l->priv;
+	size_t unknown = 0;
+
+	for (size_t i = 0; i < u->n_slots; i++)
+		unknown += u->slot[i].state == LUKS_SLOT_UNKNOWN;
+	if (u->untried_said || !unknown ||
+	    !keys_next(l->s->keys, NULL, KEY_PASSPHRASE | KEY_KEYFILE, u->uuid, NULL))
+		return;
+	u->untried_said = true;
+	finding_fact(l, LUKS_UNSUPPORTED,
+		     &(struct fact){.in = u->meta, .at = u->base, .at_len = 4096},
+		     "no passphrase could be tried: %zu keyslot%s of a kind that is not known",
+		     unknown, unknown == 1 ? " is" : "s are");
+}
+
 int luks_unlock(struct layer *l)
 {
 	struct luks *u = l->priv;
@@ -201,6 +219,8 @@ int luks_unlock(struct layer *l)
 	for (size_t i = 0; i < u->n_digests; i++)
 		u->open |= u->digest[i].key != NULL;
 	u->open |= !encrypts(u);
+	if (!u->open && !tried)
+		say_untried(l);
 	/* With one key of two the part of the device that it opens can be read: that is open. */
 	return u->open ? 0 : tried ? -EKEYREJECTED : -ENOKEY;
 }

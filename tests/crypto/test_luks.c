@@ -217,6 +217,33 @@ static void luks2_keyslots_of_an_unknown_kind(void **state)
 	}
 }
 
+/* The passphrase is right: that it could not be tried is said, and not that it is none. */
+static void a_passphrase_that_no_keyslot_can_take(void **state)
+{
+	struct image *img = luks2();
+
+	(void)state;
+	luks2_key(img, 0);
+	luks2_edit(img, "\"keyslots\"", "\"sha256\"", "\"md17\"");
+	image_open(img, &luks2_ops);
+	assert_int_equal(img->err, -ENOKEY);
+	assert_finding(img, LUKS_KEYSLOT_UNKNOWN, 4096);
+	assert_finding(img, LUKS_UNSUPPORTED, 0);
+	image_free(img);
+}
+
+static void luks1_with_a_key_that_its_cipher_does_not_take(void **state)
+{
+	struct image *img = luks1_with_slot();
+
+	(void)state;
+	image_be32(img, 0x6c, 5);
+	image_open(img, &luks1_ops);
+	assert_int_equal(img->err, -EOPNOTSUPP);
+	assert_finding(img, LUKS_UNSUPPORTED, 0);
+	image_free(img);
+}
+
 static void luks2_keyslots_on_the_same_material(void **state)
 {
 	struct image *img = luks2();
@@ -418,6 +445,8 @@ int main(void)
 		cmocka_unit_test(luks2_opens_with_its_passphrase),
 		cmocka_unit_test(luks2_keyslots_that_cannot_be),
 		cmocka_unit_test(luks2_keyslots_of_an_unknown_kind),
+		cmocka_unit_test(a_passphrase_that_no_keyslot_can_take),
+		cmocka_unit_test(luks1_with_a_key_that_its_cipher_does_not_take),
 		cmocka_unit_test(luks2_keyslots_on_the_same_material),
 		cmocka_unit_test(the_newer_luks2_header_is_used),
 		cmocka_unit_test(luks2_cut_in_its_data),
