@@ -145,20 +145,40 @@ static void check_fields(struct layer *l, const struct gpt *g, const struct gpt_
 		      strf("clear of its array at LBA %" PRIu64, array), "usable sectors from");
 }
 
+/*
+ * The largest cylinder there is, 255 heads of 63 sectors: up to a whole one qemu-img and Hyper-V
+ * round the size of a disk that becomes a VHD, for its geometry's sake. Nobody enlarged it.
+ */
+enum { CYLINDER = 255 * 63 * 512 };
+
+static void check_end(struct layer *l, const struct gpt *g)
+{
+	const struct gpt_copy *b = &g->copy[1];
+	uint64_t grown = (g->sectors - 1 - b->lba) * g->sector;
+	struct fact fact = {.at = b->at, .at_len = sizeof(b->h)};
+	char text[SIZE_TEXT];
+
+	if (!grown)
+		return;
+	fact.stored = strf("LBA %" PRIu64, b->lba);
+	fact.expected = strf("LBA %" PRIu64, g->sectors - 1);
+	size_text(grown, text);
+	if (grown < CYLINDER)
+		finding_fact(l, GPT_DISK_ROUNDED_UP, &fact,
+			     "the disk ends %s behind its table, less than a cylinder", text);
+	else
+		finding_fact(l, GPT_BACKUP_NOT_AT_END, &fact,
+			     "the backup GPT is not at the end of the disk: the disk was enlarged "
+			     "by %s, and the table not yet",
+			     text);
+}
+
 static void check_pair(struct layer *l, const struct gpt *g)
 {
 	const struct gpt_copy *p = &g->copy[0], *b = &g->copy[1];
-	char grown[SIZE_TEXT];
 
-	if (gpt_good(b) && b->lba < g->sectors - 1)
-		finding_fact(l, GPT_BACKUP_NOT_AT_END,
-			     &(struct fact){.at = b->at,
-					    .at_len = sizeof(b->h),
-					    .stored = strf("LBA %" PRIu64, b->lba),
-					    .expected = strf("LBA %" PRIu64, g->sectors - 1)},
-			     "the backup GPT is not at the end of the disk: the disk was enlarged "
-			     "by %s, and the table not yet",
-			     size_text((g->sectors - 1 - b->lba) * g->sector, grown));
+	if (gpt_good(b) && b->lba < g->sectors)
+		check_end(l, g);
 	if (!gpt_good(p) || !gpt_good(b))
 		return;
 	if (le64(p->h.alternate_lba) != b->lba)

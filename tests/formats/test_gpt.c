@@ -243,7 +243,7 @@ static void a_disk_that_grew_keeps_its_backup_in_the_middle(void **state)
 	struct image *img = disk();
 
 	(void)state;
-	image_resize(img, DISK + (1 << 20));
+	image_resize(img, DISK + (9 << 20));
 	check(img);
 	assert_finding(img, GPT_BACKUP_NOT_AT_END, BACKUP);
 	assert_finding(img, GPT_PMBR_SIZE, MBR_ENTRY_AT + 12);
@@ -252,6 +252,20 @@ static void a_disk_that_grew_keeps_its_backup_in_the_middle(void **state)
 	memset(img->buf + 512, 0, 512);
 	image_discover(img);
 	assert_finding(img, GPT_BACKUP_USED, BACKUP);
+	assert_both(img);
+	image_free(img);
+}
+
+/* What `qemu-img convert -O vpc` does to a disk of no whole number of cylinders. */
+static void a_disk_that_was_rounded_up_is_sound(void **state)
+{
+	struct image *img = disk();
+
+	(void)state;
+	image_resize(img, DISK + 512);
+	check(img);
+	assert_finding(img, GPT_DISK_ROUNDED_UP, BACKUP);
+	assert_int_equal(image_worse(img, BLEMISH), 0);
 	assert_both(img);
 	image_free(img);
 }
@@ -531,6 +545,7 @@ int main(void)
 		cmocka_unit_test(a_header_in_the_wrong_sector_is_not_used),
 		cmocka_unit_test(copies_that_differ_are_told),
 		cmocka_unit_test(a_disk_that_grew_keeps_its_backup_in_the_middle),
+		cmocka_unit_test(a_disk_that_was_rounded_up_is_sound),
 		cmocka_unit_test(a_disk_that_was_cut_is_told),
 		cmocka_unit_test(fields_that_can_not_be_right_are_told),
 		cmocka_unit_test(an_absurd_array_is_refused_before_it_is_read),
