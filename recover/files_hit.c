@@ -130,7 +130,7 @@ static enum rank rank_of_entry(const struct fs_entry *e)
 		return RANK_VOLUME;
 	if (e->deleted)
 		return RANK_DELETED;
-	if (e->kind != FS_DIR || asprintf(&inside, "%s/", e->path) < 0)
+	if (e->kind != FS_DIR || !e->path[1] || asprintf(&inside, "%s/", e->path) < 0)
 		return rank_of(e->path);
 	r = rank_of(inside);
 	free(inside);

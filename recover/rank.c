@@ -19,6 +19,13 @@ static const struct rule {
 	const char *glob;
 	enum rank rank;
 } rules[] = {
+	/* What the file system keeps for itself has such names; some folders of Windows do, too. */
+	{"/", RANK_VOLUME},
+	{"/$orphans/**", RANK_USER},
+	{"/$Recycle.Bin/**", RANK_USER},
+	{"/$Win*/**", RANK_SYSTEM},
+	{"/$SysReset/**", RANK_SYSTEM},
+	{"/$*", RANK_VOLUME},
 	/* EFI system partition, boot partition of BIOS machines */
 	{"/EFI/**", RANK_BOOT},
 	{"/bootmgr", RANK_BOOT},

@@ -32,7 +32,7 @@ void boot_add(struct boot *b, const char *what, enum boot_state state, const cha
 	}
 	b->v = more;
 	more += b->n;
-	*more = (struct boot_link){.what = what, .state = state};
+	*more = (struct boot_link){.what = what, .state = state, .system = b->systems};
 	if (place)
 		more->place = strdup(place);
 	va_start(ap, fmt);
@@ -46,11 +46,32 @@ void boot_add(struct boot *b, const char *what, enum boot_state state, const cha
 	b->n++;
 }
 
+struct boot_system *boot_now(struct boot *b)
+{
+	return &b->system[b->systems - 1];
+}
+
 static char *place_of(const struct layer *fs, const char *path)
 {
 	char *text;
 
 	return asprintf(&text, "%s:%s", fs->path, path) < 0 ? NULL : text;
+}
+
+void boot_wrong(struct boot *b, enum finding_id id, const char *what, struct layer *fs,
+		const char *path, const char *fmt, ...)
+{
+	char *place = place_of(fs, path), text[512];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	if (!place)
+		b->err = -ENOMEM;
+	finding_fact(fs, id, &(struct fact){.path = path}, "%s: %s: %s", what, path, text);
+	boot_add(b, what, BOOT_BROKEN, place, "%s", text);
+	free(place);
 }
 
 char *boot_file(struct boot *b, struct layer *fs, const char *const *path)
@@ -77,6 +98,12 @@ static const struct file_hit *hit_of(const struct boot *b, const struct layer *f
 	return NULL;
 }
 
+/* No other finding need say that a file is not there: whoever deletes one leaves a sound volume. */
+static void say_file(const char *what, struct layer *fs, const char *path, const char *text)
+{
+	finding_fact(fs, BOOT_FILE, &(struct fact){.path = path}, "%s: %s: %s", what, path, text);
+}
+
 static enum boot_state look_at(struct boot *b, const char *what, struct layer *fs,
 			       const struct fs_entry *e, char *text, size_t cap)
 {
@@ -96,12 +123,12 @@ static enum boot_state look_at(struct boot *b, const char *what, struct layer *f
 		snprintf(text, cap, "what describes it is damaged [%s]", finding_name(h->why[0]));
 	if (h && h->n_why)
 		return h->lost || h->doubtful ? BOOT_BROKEN : BOOT_DOUBTFUL;
-	if (e->data_sure == FS_GONE || e->deleted) {
-		snprintf(text, cap, e->deleted ? "it is deleted" : "its data is lost");
-		return BOOT_BROKEN;
-	}
-	if (!e->size) {
-		snprintf(text, cap, "it is empty");
+	if (e->data_sure == FS_GONE || e->deleted || !e->size) {
+		snprintf(text, cap, "%s",
+			 e->deleted		   ? "it is deleted"
+			 : e->data_sure == FS_GONE ? "its data is lost"
+						   : "it is empty");
+		say_file(what, fs, e->path, text);
 		return BOOT_BROKEN;
 	}
 	if (!fs->ops->fs->open_file(fs, e, &f))
@@ -122,7 +149,9 @@ enum boot_state boot_add_file(struct boot *b, const char *what, struct layer *fs
 	if (!r) {
 		s = look_at(b, what, fs, e, text, sizeof(text));
 		place = place_of(fs, e->path);
-	} else if (r != -ENOENT && r != -ENOTDIR) {
+	} else if (r == -ENOENT || r == -ENOTDIR) {
+		say_file(what, fs, path, text);
+	} else {
 		b->err = r;
 		s = BOOT_OPEN;
 		snprintf(text, sizeof(text), "it could not be looked up");
@@ -277,28 +306,39 @@ static int find_volume(void *arg, struct layer *l)
 	return 0;
 }
 
+/* Damage to a file system may hide that there was a system on it. */
+static bool is_hurt(const struct boot *b, const struct volumes *v)
+{
+	for (size_t i = 0; i < v->n; i++)
+		if (damage_in(b, v->fs[i]))
+			return true;
+	return false;
+}
+
 void boot_examine(struct boot *b, struct run *r)
 {
 	struct volumes v = {.n = 0};
-	struct layer *windows = NULL, *linux = NULL;
 
 	b->r = r;
 	stack_walk(r->source, find_volume, &v);
 	stack_walk(r->source, add_layer, b);
-	for (size_t i = 0; i < v.n; i++) {
-		if (!windows && boot_is_windows(v.fs[i]))
-			windows = v.fs[i];
-		if (!linux && boot_is_linux(v.fs[i]))
-			linux = v.fs[i];
+	for (size_t i = 0; i < v.n && b->systems < BOOT_SYSTEMS && !b->err; i++) {
+		void (*examine)(struct boot *, struct layer *, struct layer *const *, size_t) =
+			boot_is_windows(v.fs[i]) ? boot_windows
+			: boot_is_linux(v.fs[i]) ? boot_linux
+						 : NULL;
+
+		if (!examine)
+			continue;
+		b->systems++;
+		b->loader = false;
+		examine(b, v.fs[i], v.fs, v.n);
 	}
-	if (windows)
-		boot_windows(b, windows, v.fs, v.n);
-	if (linux)
-		boot_linux(b, linux, v.fs, v.n);
-	if (!windows && !linux)
-		boot_add(b, "operating system", BOOT_OPEN, NULL,
-			 v.n ? "no volume holds one that is known"
-			     : "no file system could be opened");
+	if (!b->systems)
+		boot_add(b, "operating system", BOOT_OPEN, NULL, "%s",
+			 !v.n		  ? "no file system could be opened"
+			 : is_hurt(b, &v) ? "no volume shows one: what is damaged may hide it"
+					  : "no volume holds one that is known");
 }
 
 void boot_free(struct boot *b)
@@ -312,15 +352,27 @@ void boot_free(struct boot *b)
 	b->n = 0;
 }
 
-const struct boot_link *boot_first(const struct boot *b)
+struct boot_link *boot_first(const struct boot *b, unsigned system)
 {
-	for (size_t i = 0; i < b->n; i++)
-		if (b->v[i].state == BOOT_BROKEN)
-			return &b->v[i];
-	for (size_t i = 0; i < b->n; i++)
-		if (b->v[i].state == BOOT_DOUBTFUL)
-			return &b->v[i];
-	return NULL;
+	struct boot_link *doubtful = NULL;
+
+	for (size_t i = 0; i < b->n; i++) {
+		struct boot_link *k = &b->v[i];
+
+		if (system && k->system && k->system != system)
+			continue;
+		if (k->state == BOOT_BROKEN)
+			return k;
+		if (k->state == BOOT_DOUBTFUL && !doubtful)
+			doubtful = k;
+	}
+	return doubtful;
+}
+
+const char *boot_name(const struct boot_system *s, char *buf, size_t cap)
+{
+	snprintf(buf, cap, "%s%s%s", s->os, *s->os && *s->computer ? " on " : "", s->computer);
+	return buf;
 }
 
 const char *boot_state_name(enum boot_state s)
@@ -333,13 +385,16 @@ const char *boot_state_name(enum boot_state s)
 	return name[s];
 }
 
-struct json *json_boot(const struct boot_link *k)
+struct json *json_boot(const struct boot *b, const struct boot_link *k)
 {
+	char name[BOOT_NAME];
 	struct json *j = js_object();
 
 	js_str(j, "record", "boot");
 	js_str(j, "link", k->what);
 	js_str(j, "state", boot_state_name(k->state));
+	if (k->system)
+		js_str(j, "system", boot_name(&b->system[k->system - 1], name, sizeof(name)));
 	if (k->place)
 		js_str(j, "place", k->place);
 	js_str(j, "evidence", k->evidence);
@@ -353,19 +408,22 @@ void boot_text(FILE *f, const struct boot *b)
 					   [BOOT_DOUBTFUL] = "doubtful",
 					   [BOOT_OPEN] = "?       "};
 
+	char name[BOOT_NAME];
+
 	if (!b->n)
 		return;
 	fputs("\nwhat it needs to start", f);
-	if (*b->os) {
+	if (b->systems == 1 && *boot_name(&b->system[0], name, sizeof(name))) {
 		fputs(", ", f);
-		text_put(f, b->os);
-	}
-	if (*b->computer) {
-		fputs(" on ", f);
-		text_put(f, b->computer);
+		text_put(f, name);
 	}
 	fputs(":\n", f);
 	for (size_t i = 0; i < b->n; i++) {
+		if (b->systems > 1 && i && b->v[i].system != b->v[i - 1].system) {
+			fputs(" ", f);
+			text_put(f, boot_name(&b->system[b->v[i].system - 1], name, sizeof(name)));
+			fputs(":\n", f);
+		}
 		fprintf(f, "  %s  %-18s ", mark[b->v[i].state], b->v[i].what);
 		text_put(f, b->v[i].evidence);
 		if (b->v[i].place) {

@@ -17,36 +17,56 @@ enum boot_state {
 	BOOT_OPEN,     /* not decided: @evidence says what would decide it */
 };
 
+enum { BOOT_SYSTEMS = 8, BOOT_NAME = 300 };
+
+/* One of those in the image. */
+struct boot_system {
+	char os[160];	    /* "Windows Server 2019 (17763)", "Debian GNU/Linux 12" */
+	char computer[128]; /* its name; or empty */
+};
+
 struct boot_link {
 	const char *what; /* "BCD", "kernel" */
 	enum boot_state state;
-	char *place;	/* "LAYER:/path", or a layer; NULL: nowhere */
-	char *evidence; /* a sentence without its end */
+	unsigned system; /* whose it is, from 1; 0: every one needs it */
+	bool named;	 /* in the headline */
+	char *place;	 /* "LAYER:/path", or a layer; NULL: nowhere */
+	char *evidence;	 /* a sentence without its end */
 };
 
 struct boot {
 	struct run *r;
 	struct boot_link *v;
 	size_t n;
-	char os[160];	    /* "Windows Server 2019 (17763)", "Debian GNU/Linux 12"; or empty */
-	char computer[128]; /* its name; or empty */
-	bool loader;	    /* boot_windows.c: the BCD named one, and it has a link */
-	int err;	    /* -ENOMEM, -EINTR: what stopped it */
+	struct boot_system system[BOOT_SYSTEMS];
+	unsigned systems; /* number of them; while one is examined, it is the last */
+	bool loader;	  /* boot_windows.c: the BCD named one, and it has a link */
+	int err;	  /* -ENOMEM, -EINTR: what stopped it */
 };
 
 /* boot_examine() - after checkup(): r->found and r->hit are what it rests on. boot_free(). */
 void boot_examine(struct boot *b, struct run *r);
 void boot_free(struct boot *b);
-/* boot_first() - the first link that is broken, else the first doubtful one; NULL: none */
-const struct boot_link *boot_first(const struct boot *b);
+/*
+ * boot_first() - the first link that is broken, else the first doubtful one; NULL: none
+ * @system: of those that it needs, from 1; 0: of all
+ */
+struct boot_link *boot_first(const struct boot *b, unsigned system);
+/* boot_name() - "Windows Server 2019 (17763) on NODE16"; nothing if nothing is known */
+const char *boot_name(const struct boot_system *s, char *buf, size_t cap);
 const char *boot_state_name(enum boot_state s);
-struct json *json_boot(const struct boot_link *k);
+struct json *json_boot(const struct boot *b, const struct boot_link *k);
 /* boot_text() - the chain as people read it */
 void boot_text(FILE *f, const struct boot *b);
 
 /* For boot_windows.c and boot_linux.c: */
 void boot_add(struct boot *b, const char *what, enum boot_state state, const char *place,
 	      const char *fmt, ...) __attribute__((format(printf, 5, 6)));
+/* boot_now() - the system that is being examined */
+struct boot_system *boot_now(struct boot *b);
+/* boot_wrong() - a link that is broken by what no other finding says: so this one does */
+void boot_wrong(struct boot *b, enum finding_id id, const char *what, struct layer *fs,
+		const char *path, const char *fmt, ...) __attribute__((format(printf, 6, 7)));
 /* boot_file() - is there a file at one of @path (NULL-terminated)? "LAYER:/path" or NULL. */
 char *boot_file(struct boot *b, struct layer *fs, const char *const *path);
 /* boot_add_file() - a link that is a file: there, whole, and what it proves about itself */

@@ -81,13 +81,13 @@ static void menu(struct boot *b, struct layer *fs, const char *path, struct laye
 			continue;
 		found = is_there(fs, file);
 		if (!found)
-			boot_add(b, "GRUB's entry", BOOT_BROKEN, place,
-				 "it names %s, which is not there", file);
+			boot_wrong(b, BOOT_NAMES, "GRUB's entry", fs, path,
+				   "it names %s, which is not there", file);
 		uuid = !strncmp(word, "linux", 5) ? strstr(arguments, "root=UUID=") : NULL;
 		if (uuid && !has_uuid(all, n, uuid + 10, strcspn(uuid + 10, " \t\"")))
-			boot_add(b, "GRUB's entry", BOOT_BROKEN, place,
-				 "its root %.*s is on no volume here", (int)strcspn(uuid, " \t\""),
-				 uuid);
+			boot_wrong(b, BOOT_NAMES, "GRUB's entry", fs, path,
+				   "its root %.*s is on no volume here",
+				   (int)strcspn(uuid, " \t\""), uuid);
 		else if (found && !entry && !strncmp(word, "linux", 5))
 			boot_add(b, "GRUB's entry", BOOT_HOLDS, place, "its first one starts %s",
 				 file);
@@ -152,35 +152,44 @@ static void loaders(struct boot *b, struct layer *const *fs, size_t n)
 			 "there is none: it starts by BIOS, or from another disk");
 }
 
-/* On the root's /boot, or on a volume of its own. */
-static void kernels(struct boot *b, struct layer *root, struct layer *const *fs, size_t n)
+/* On the root's /boot, or on a volume of its own. Is there a kernel, or what starts one? */
+static bool kernels(struct boot *b, struct layer *root, struct layer *const *fs, size_t n)
 {
 	static const char *const grub[] = {"/grub/grub.cfg", "/grub2/grub.cfg",
 					   "/boot/grub/grub.cfg", "/boot/grub2/grub.cfg", NULL};
 	struct kernels k = {.b = b};
 	bool config = false;
 
-	for (size_t i = 0; i < n && !b->err; i++) {
-		struct fs_query q = {.dir = fs[i] == root ? "/boot" : "/"};
-		char *place = config ? NULL : boot_file(b, fs[i], grub);
+	/* Its own first: there may be another system's on the same disk. */
+	for (size_t i = 0; i <= n && !b->err; i++) {
+		struct layer *v = i ? fs[i - 1] : root;
+		struct fs_query q = {.dir = v == root ? "/boot" : "/"};
+		char *place = config || (i && v == root) ? NULL : boot_file(b, v, grub);
 
 		if (place) {
 			config = true;
-			boot_add_file(b, "GRUB's menu", fs[i], place + strlen(fs[i]->path) + 1);
-			menu(b, fs[i], place + strlen(fs[i]->path) + 1, fs, n);
+			boot_add_file(b, "GRUB's menu", v, place + strlen(v->path) + 1);
+			menu(b, v, place + strlen(v->path) + 1, fs, n);
 		}
 		free(place);
-		k.fs = fs[i];
-		fs[i]->ops->fs->walk(fs[i], &q, look, &k);
+		k.fs = v;
+		if (!i || v != root)
+			v->ops->fs->walk(v, &q, look, &k);
 	}
 	if (!config)
 		boot_add(b, "GRUB's menu", BOOT_OPEN, NULL,
 			 "no grub.cfg is in this image: another loader, or another disk");
-	if (!k.kernels)
-		boot_add(b, "kernel", BOOT_BROKEN, root->path, "no kernel is in /boot");
+	if (!k.kernels && config)
+		boot_wrong(b, BOOT_NAMES, "kernel", root, "/boot", "no kernel is in it");
+	else if (!k.kernels)
+		boot_add(
+			b, "kernel", BOOT_OPEN, root->path,
+			"none is in this image: a container's root has none; a machine gets it from "
+			"its host, or has it on another disk");
 	if (k.kernels && !k.initramfs)
 		boot_add(b, "initramfs", BOOT_OPEN, root->path,
 			 "there is none: the kernel must do without");
+	return k.kernels || config;
 }
 
 /* The line of fstab that mounts "/". */
@@ -205,8 +214,8 @@ static void root_device(struct boot *b, struct layer *root, struct layer *const 
 			boot_add(b, "root device", BOOT_HOLDS, place, "/ is %s, which is here",
 				 device);
 		else
-			boot_add(b, "root device", BOOT_BROKEN, place,
-				 "/ is %s, which no volume here has", device);
+			boot_wrong(b, BOOT_NAMES, "root device", root, "/etc/fstab",
+				   "/ is %s, which no volume here has", device);
 		break;
 	}
 	if (!named)
@@ -259,13 +268,8 @@ static void init_link(struct boot *b, struct layer *root, const char *path)
 	if (!fs_find(root, path, &e) && !root->ops->fs->open_file(root, e, &f) && f->size >= 4 &&
 	    !layer_read(f, 0, head, 4, NULL) && memcmp(head, "\177ELF", 4) &&
 	    memcmp(head, "#!", 2)) {
-		char *place = NULL;
-
-		if (asprintf(&place, "%s:%s", root->path, path) < 0)
-			place = NULL;
-		boot_add(b, "init", BOOT_BROKEN, place,
-			 "its first bytes are not those of a program");
-		free(place);
+		boot_wrong(b, BOOT_FILE, "init", root, path,
+			   "its first bytes are not those of a program");
 	} else {
 		boot_add_file(b, "init", root, path);
 	}
@@ -276,18 +280,20 @@ static void init_link(struct boot *b, struct layer *root, const char *path)
 static void system_name(struct boot *b, struct layer *root)
 {
 	char *text = text_of(b, root, "/etc/os-release"), *name, *host;
+	struct boot_system *now = boot_now(b);
 
-	snprintf(b->os, sizeof(b->os), "Linux");
+	snprintf(now->os, sizeof(now->os), "Linux");
 	name = text ? strstr(text, "PRETTY_NAME=") : NULL;
 	if (name) {
 		name += strlen("PRETTY_NAME=");
 		name += *name == '"';
-		snprintf(b->os, sizeof(b->os), "%.*s", (int)(strcspn(name, "\"\n")), name);
+		snprintf(now->os, sizeof(now->os), "%.*s", (int)(strcspn(name, "\"\n")), name);
 	}
 	free(text);
 	host = text_of(b, root, "/etc/hostname");
 	if (host)
-		snprintf(b->computer, sizeof(b->computer), "%.*s", (int)strcspn(host, "\n"), host);
+		snprintf(now->computer, sizeof(now->computer), "%.*s", (int)strcspn(host, "\n"),
+			 host);
 	free(host);
 }
 
@@ -299,15 +305,27 @@ void boot_linux(struct boot *b, struct layer *root, struct layer *const *fs, siz
 					   "/etc/init",
 					   "/bin/init",
 					   NULL};
+	bool machine;
 	char *place;
 
 	system_name(b, root);
 	loaders(b, fs, n);
-	kernels(b, root, fs, n);
-	boot_add_file(b, "fstab", root, "/etc/fstab");
-	root_device(b, root, fs, n);
-	mounts(b, root, fs, n);
+	machine = kernels(b, root, fs, n);
+	if (is_there(root, "/etc/fstab")) {
+		boot_add_file(b, "fstab", root, "/etc/fstab");
+		root_device(b, root, fs, n);
+		mounts(b, root, fs, n);
+	} else {
+		boot_add(b, "fstab", machine ? BOOT_DOUBTFUL : BOOT_OPEN, root->path,
+			 "there is none: %s",
+			 machine ? "only the kernel's command line can name the root"
+				 : "a container needs none");
+	}
 	place = boot_file(b, root, init);
-	init_link(b, root, place ? place + strlen(root->path) + 1 : "/sbin/init");
+	if (place || machine)
+		init_link(b, root, place ? place + strlen(root->path) + 1 : "/sbin/init");
+	else
+		boot_add(b, "init", BOOT_OPEN, root->path,
+			 "there is none: a container need not have one");
 	free(place);
 }

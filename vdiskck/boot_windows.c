@@ -68,10 +68,17 @@ static int find_device(void *arg, struct layer *l)
 	return 0;
 }
 
+static int has_windows(void *arg, struct layer *l)
+{
+	(void)arg;
+	return l->ops->kind == LAYER_FILESYSTEM && !l->state && l->ops->fs && boot_is_windows(l);
+}
+
 /* Is the partition of the default entry in this image, and is it the one with Windows on it? */
 static void bcd_device_link(struct boot *b, const struct bcd *c, const struct layer *root,
-			    const char *place)
+			    struct layer *bcd_fs, const char *place)
 {
+	const char *path = place + strlen(bcd_fs->path) + 1;
 	const struct bcd_device *d = c->system.type == BCD_NONE ? &c->device : &c->system;
 	struct device_search s = {.d = d};
 	const struct layer *on = root;
@@ -95,16 +102,20 @@ static void bcd_device_link(struct boot *b, const struct bcd *c, const struct la
 	if (on)
 		boot_add(b, "boot device", BOOT_HOLDS, on->path,
 			 "the partition of the default entry, and Windows is on it");
+	else if (s.part && stack_walk(s.part, has_windows, NULL))
+		boot_add(b, "boot device", BOOT_HOLDS, s.part->path,
+			 "the partition of the default entry, with another Windows on it");
 	else if (s.part)
-		boot_add(b, "boot device", BOOT_BROKEN, s.part->path,
-			 "the partition of the default entry, but Windows is on another one");
+		boot_wrong(b, BOOT_NAMES, "boot device", bcd_fs, path,
+			   "the default entry's partition is %s, but Windows is on another one",
+			   s.part->path);
 	else if (d->gpt && !s.disk)
 		boot_add(b, "boot device", BOOT_OPEN, place,
 			 "partition %s of disk %s, which is not this one: that disk would tell",
 			 d->part, d->disk);
 	else if (d->gpt)
-		boot_add(b, "boot device", BOOT_BROKEN, place,
-			 "partition %s, which this disk does not have", d->part);
+		boot_wrong(b, BOOT_NAMES, "boot device", bcd_fs, path,
+			   "partition %s, which this disk does not have", d->part);
 	else
 		boot_add(b, "boot device", BOOT_OPEN, place,
 			 "a partition at 0x%" PRIx64 " of the disk with signature %08" PRIx32
@@ -113,24 +124,27 @@ static void bcd_device_link(struct boot *b, const struct bcd *c, const struct la
 }
 
 /* The default entry of the BCD: what the boot manager is to load. */
-static void bcd_entry(struct boot *b, const struct regf *h, struct layer *root, const char *place)
+static void bcd_entry(struct boot *b, const struct regf *h, struct layer *root,
+		      struct layer *bcd_fs, const char *place)
 {
+	const char *file = place + strlen(bcd_fs->path) + 1;
 	struct bcd c;
 	char path[sizeof(c.path)];
 
 	bcd_read(h, &c);
 	if (!*c.entry) {
-		boot_add(b, "BCD", BOOT_BROKEN, place, "the boot manager has no default entry");
+		boot_wrong(b, BOOT_NAMES, "BCD", bcd_fs, file,
+			   "the boot manager has no default entry");
 		return;
 	}
 	if (!*c.path) {
-		boot_add(b, "BCD", BOOT_BROKEN, place, "its default entry %s names no loader",
-			 c.entry);
+		boot_wrong(b, BOOT_NAMES, "BCD", bcd_fs, file,
+			   "its default entry %s names no loader", c.entry);
 		return;
 	}
 	boot_add(b, "BCD", BOOT_HOLDS, place, "its default entry %s loads %s", c.entry, c.path);
 	if (c.device.type != BCD_NONE || c.system.type != BCD_NONE)
-		bcd_device_link(b, &c, root, place);
+		bcd_device_link(b, &c, root, bcd_fs, place);
 	snprintf(path, sizeof(path), "%s", c.path);
 	for (char *p = path; *p; p++)
 		*p = *p == '\\' ? '/' : *p;
@@ -161,10 +175,10 @@ static void boot_volume(struct boot *b, struct layer *root, struct layer *const 
 		found_bcd = true;
 		hive = boot_hive(b, fs[i], place + strlen(fs[i]->path) + 1, &file);
 		if (hive)
-			bcd_entry(b, regf_of(hive), root, place);
+			bcd_entry(b, regf_of(hive), root, fs[i], place);
 		else
-			boot_add(b, "BCD", BOOT_BROKEN, place,
-				 "no registry hive can be read in it");
+			boot_wrong(b, BOOT_FILE, "BCD", fs[i], place + strlen(fs[i]->path) + 1,
+				   "no registry hive can be read in it");
 		layer_free(file);
 		free(place);
 	}
@@ -177,6 +191,7 @@ struct drivers {
 	struct boot *b;
 	struct layer *fs;
 	const struct regf *h;
+	const char *hive; /* where it is */
 	unsigned n, broken;
 };
 
@@ -197,34 +212,52 @@ static void driver_path(const char *image, const char *name, char *out, size_t c
 		*p = *p == '\\' ? '/' : *p;
 }
 
+static bool is_absent(struct layer *fs, const char *path)
+{
+	struct fs_entry *e = NULL;
+	int r = fs_find(fs, path, &e);
+
+	fs_entry_free(e);
+	return r == -ENOENT || r == -ENOTDIR;
+}
+
 /* One service: does it start at boot, and is its driver there? */
 static int service(void *arg, uint32_t key)
 {
 	struct drivers *d = arg;
 	char name[REGF_NAME_MAX], image[NAME] = "", path[REGF_NAME_MAX + NAME];
-	uint32_t value, start = UINT32_MAX, type = 0;
+	uint32_t value,
+		number[3] = {UINT32_MAX, 0, UINT32_MAX}; /* ErrorControl need not be there */
 	struct regf_data data;
 	struct boot trial = {.r = d->b->r};
 	le32_t word;
 
 	regf_key_name(d->h, key, name);
-	for (int i = 0; i < 3; i++) {
-		static const char *const want[] = {"Start", "Type", "ImagePath"};
+	for (int i = 0; i < 4; i++) {
+		static const char *const want[] = {"Start", "Type", "ErrorControl", "ImagePath"};
 
 		if (regf_value(d->h, key, want[i], &value) || regf_data(d->h, value, &data))
 			continue;
-		if (i == 2) {
+		if (i == 3) {
 			regf_data_text(&data, image, sizeof(image));
 		} else if (data.len == 4) {
 			memcpy(&word, data.p, 4);
-			*(i ? &type : &start) = le32(word);
+			number[i] = le32(word);
 		}
 		regf_data_free(&data);
 	}
-	if (start != 0 || !(type & 3) || d->n == DRIVERS_MAX)
+	if (number[0] != 0 || !(number[1] & 3) || d->n == DRIVERS_MAX)
 		return 0;
 	d->n++;
 	driver_path(image, name, path, sizeof(path));
+	if (number[2] <= 1 && is_absent(d->fs, path)) {
+		if (++d->broken <= DRIVERS_SHOWN)
+			boot_add(d->b, "boot-start driver", BOOT_DOUBTFUL, d->hive,
+				 "%s: %s is not there; Windows goes on without it, unless the disk "
+				 "needs it (ErrorControl %" PRIu32 ")",
+				 name, path, number[2]);
+		return d->b->err;
+	}
 	if (boot_add_file(&trial, "boot-start driver", d->fs, path) != BOOT_HOLDS && trial.n &&
 	    ++d->broken <= DRIVERS_SHOWN)
 		boot_add(d->b, "boot-start driver", trial.v[0].state, trial.v[0].place, "%s: %s",
@@ -237,17 +270,19 @@ static int service(void *arg, uint32_t key)
 
 static void drivers(struct boot *b, struct layer *fs, const struct regf *h, const char *place)
 {
-	struct drivers d = {.b = b, .fs = fs, .h = h};
+	struct drivers d = {.b = b, .fs = fs, .h = h, .hive = place};
+	const char *path = place + strlen(fs->path) + 1;
 	char key[64];
 	uint32_t set, services;
 
 	if (regf_u32(h, "Select", "Current", &set) || set > 999) {
-		boot_add(b, "control set", BOOT_BROKEN, place, "no current control set is named");
+		boot_wrong(b, BOOT_NAMES, "control set", fs, path,
+			   "no current control set is named");
 		return;
 	}
 	snprintf(key, sizeof(key), "ControlSet%03" PRIu32 "\\Services", set);
 	if (regf_find(h, h->root, key, &services)) {
-		boot_add(b, "control set", BOOT_BROKEN, place, "%s is not there", key);
+		boot_wrong(b, BOOT_NAMES, "control set", fs, path, "%s is not there", key);
 		return;
 	}
 	regf_each_subkey(h, services, service, &d);
@@ -256,7 +291,7 @@ static void drivers(struct boot *b, struct layer *fs, const struct regf *h, cons
 			 key);
 	snprintf(key, sizeof(key), "ControlSet%03" PRIu32 "\\Control\\ComputerName\\ComputerName",
 		 set);
-	regf_text(h, key, "ComputerName", b->computer, sizeof(b->computer));
+	regf_text(h, key, "ComputerName", boot_now(b)->computer, sizeof(boot_now(b)->computer));
 }
 
 /* What its check found, the first of it in words. */
@@ -290,9 +325,9 @@ static struct layer *hive_link(struct boot *b, const char *what, struct layer *f
 	if (r)
 		b->err = r;
 	if (!*file)
-		boot_add(b, what, BOOT_BROKEN, place, "it is not there");
+		boot_wrong(b, BOOT_FILE, what, fs, path, "it is not there");
 	else if (!l)
-		boot_add(b, what, BOOT_BROKEN, place, "it can't be read as a registry hive");
+		boot_wrong(b, BOOT_FILE, what, fs, path, "it can't be read as a registry hive");
 	else if (found)
 		hive_damaged(b, what, place, found, first);
 	else if (regf_of(l)->dirty && !regf_of(l)->replayed)
@@ -321,8 +356,8 @@ static void version(struct boot *b, const struct regf *h)
 	regf_text(h, key, "ProductName", product, sizeof(product));
 	regf_text(h, key, "CurrentBuild", build, sizeof(build));
 	if (*product)
-		snprintf(b->os, sizeof(b->os), "%s%s%s%s", product, *build ? " (build " : "", build,
-			 *build ? ")" : "");
+		snprintf(boot_now(b)->os, sizeof(boot_now(b)->os), "%s%s%s%s", product,
+			 *build ? " (build " : "", build, *build ? ")" : "");
 }
 
 static void pending(struct boot *b, struct layer *fs, const struct regf *h, const char *place)
@@ -353,7 +388,7 @@ void boot_windows(struct boot *b, struct layer *root, struct layer *const *fs, s
 	char path[96], place[NAME], *found;
 	struct layer *hive, *file;
 
-	snprintf(b->os, sizeof(b->os), "Windows");
+	snprintf(boot_now(b)->os, sizeof(boot_now(b)->os), "Windows");
 	boot_volume(b, root, fs, n);
 	/* Without a BCD that names it: the one that there is. */
 	found = b->loader ? NULL : boot_file(b, root, loader);

@@ -8,6 +8,7 @@
 #include "formats/drivers.h"
 #include "formats/signature.h"
 #include "formats/stack.h"
+#include "recover/content.h"
 #include "recover/impact.h"
 #include "recover/keyless.h"
 #include "vdiskck/core/engine.h"
@@ -82,18 +83,20 @@ static void check_known(struct run *r)
 {
 	struct layer *disk = disk_layer(r->source);
 	struct signature sig;
-	char size[SIZE_TEXT];
+	char size[SIZE_TEXT], like[CONTENT_TEXT] = "";
 
 	if (disk->ops != &raw_ops || disk->child || r->s.opt.format)
 		return;
+	content_look(disk, like); /* what can't be read has a finding of its own */
 	if (signature_at(disk, 0, &sig))
 		finding_fact(disk, LAYER_UNKNOWN, &(struct fact){.off = 0, .len = disk->size},
 			     "%s of %s: this version can't check that", size_text(disk->size, size),
 			     sig.name);
 	else
-		finding_fact(disk, LAYER_UNKNOWN, &(struct fact){.off = 0, .len = disk->size},
-			     "%s of raw bytes: no container, no partition table, nothing to check",
-			     size_text(disk->size, size));
+		finding_fact(
+			disk, LAYER_UNKNOWN, &(struct fact){.off = 0, .len = disk->size},
+			"%s of raw bytes: no container, no partition table, nothing to check%s%s",
+			size_text(disk->size, size), *like ? "; " : "", like);
 }
 
 /* Can a packed run not be had, because some of its stored bytes can't? */

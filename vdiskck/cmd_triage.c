@@ -144,7 +144,7 @@ static void look_at_boot(struct triage *t)
 	if (t->boot.err && t->boot.err != -EINTR)
 		run_fail(&t->r, t->boot.err, "the boot chain");
 	for (size_t i = 0; i < t->boot.n; i++)
-		run_record(&t->r, json_boot(&t->boot.v[i]));
+		run_record(&t->r, json_boot(&t->boot, &t->boot.v[i]));
 	systems_read(&t->r, true, &t->systems);
 	systems_records(&t->r, &t->systems);
 }

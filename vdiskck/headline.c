@@ -3,6 +3,7 @@
  * The first line of triage: what broke, what it hit, what it costs, and how far the logs go. Every
  * damaged object is named or counted; what is named in one sentence is not named again in the next.
  */
+#include <ctype.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -13,7 +14,10 @@
 #include "vdiskck/triage.h"
 #include "vdiskck/triage_parts.h"
 
-enum { NAMED = 3 /* files of one rank, findings without a file, links: then they are counted */ };
+enum {
+	NAMED = 3, /* files of one rank, findings without a file, links: then they are counted */
+	MANY = 10, /* findings of one kind: what hit so many files is said once */
+};
 
 /* Text that grows in a buffer; what does not fit is cut. */
 struct sentence {
@@ -49,16 +53,27 @@ static const char *layer_name(const struct entry *e)
 	return slash ? slash + 1 : e->layer;
 }
 
-/* The first reason why bytes are lost. */
+/* The first reason why bytes are lost: a whole image that is not there goes before all it would hold. */
 static void add_reason(struct sentence *l, const struct triage *t)
 {
+	static const enum finding_id absent[] = {CHAIN_PARENT_MISSING, CHAIN_PARENT_REFUSED,
+						 CHAIN_PARENT_UNREADABLE, SOURCE_PART_MISSING};
 	const struct collect *c = &t->r.found;
+	const struct entry *why = NULL;
 
-	for (size_t i = 0; i < c->n; i++)
-		if (c->v[i].lost && finding_severity(c->v[i].id) == DAMAGE) {
-			add(l, " (%s: %s)", layer_name(&c->v[i]), c->v[i].message);
-			return;
-		}
+	for (size_t i = 0; i < c->n; i++) {
+		const struct entry *e = &c->v[i];
+
+		for (size_t k = 0; k < sizeof(absent) / sizeof(*absent); k++)
+			if (e->id == absent[k]) {
+				add(l, " (%s: %s)", layer_name(e), e->message);
+				return;
+			}
+		if (!why && e->lost && finding_severity(e->id) == DAMAGE)
+			why = e;
+	}
+	if (why)
+		add(l, " (%s: %s)", layer_name(why), why->message);
 }
 
 /* What it costs. "Can be read" is said only of what was read. */
@@ -69,6 +84,7 @@ static void add_loss(struct sentence *l, const struct triage *t)
 	struct cell all = diskmap_part(&t->map, 0, 1);
 	char size[SIZE_TEXT], of[SIZE_TEXT];
 	bool elsewhere = false;
+	size_t from;
 
 	for (size_t i = 0; i < r->found.n_tally; i++)
 		elsewhere |= r->found.tally[i].lost > 0;
@@ -76,6 +92,7 @@ static void add_loss(struct sentence *l, const struct triage *t)
 	if (!t->map.size)
 		return;
 	stop(l);
+	from = l->len;
 	if (r->lost == t->map.size)
 		add(l, "all of the disk's %s are lost", of);
 	else if (r->lost)
@@ -90,6 +107,8 @@ static void add_loss(struct sentence *l, const struct triage *t)
 		    r->s.opt.data ? "all of the disk's %s can be read"
 				  : "no byte of the disk's %s is known to be lost",
 		    of);
+	if (from)
+		l->buf[from] = (char)toupper((unsigned char)l->buf[from]);
 	if (elsewhere && !r->lost)
 		add(l, ", but something is missing");
 	if (elsewhere || r->lost)
@@ -115,7 +134,9 @@ static int add_driver(void *arg, struct layer *l)
 			return 0;
 	if (d->n == sizeof(d->seen) / sizeof(*d->seen))
 		return 0;
-	add(d->l, "%s%s", d->n ? ", " : "; verified: ", l->ops->name);
+	if (!d->n)
+		stop(d->l);
+	add(d->l, "%s%s", d->n ? ", " : "Verified: ", l->ops->name);
 	d->seen[d->n++] = l->ops;
 	return 0;
 }
@@ -128,25 +149,33 @@ static const char *path_of(const char *place)
 	return colon ? colon + 1 : place;
 }
 
-/* The first links of the chain that do not hold: what the reader came for. */
-static void add_boot(struct sentence *l, const struct triage *t)
+/* The first links of a system's chain that do not hold: what the reader came for. */
+static void add_system(struct sentence *l, struct triage *t, unsigned system)
 {
-	const struct boot_link *first = boot_first(&t->boot);
+	const struct boot_system *s = &t->boot.system[system - 1];
+	struct boot_link *first = boot_first(&t->boot, system);
 	size_t more = 0, shown = 0;
 
-	if (!first || !*t->boot.os)
+	if (!first)
 		return;
-	stop(l);
-	add(l, "%s %s: ", *t->boot.computer ? t->boot.computer : "the machine",
-	    first->state == BOOT_BROKEN ? "will not start" : "may not start");
-	for (const struct boot_link *k = first; k < t->boot.v + t->boot.n; k++) {
-		if (k->state != first->state)
+	for (struct boot_link *k = first; k < t->boot.v + t->boot.n; k++) {
+		if (k->state != first->state || (k->system && k->system != system) ||
+		    (k->named && !k->system))
 			continue;
 		if (shown == NAMED) {
 			more++;
 			continue;
 		}
+		if (!shown) {
+			stop(l);
+			add(l, "%s %s: ",
+			    *s->computer	  ? s->computer
+			    : t->boot.systems > 1 ? s->os
+						  : "the machine",
+			    first->state == BOOT_BROKEN ? "will not start" : "may not start");
+		}
 		add(l, "%s%s: %s", shown++ ? "; " : "", k->what, k->evidence);
+		k->named = true;
 		if (k->place)
 			add(l, " (%s)", path_of(k->place));
 	}
@@ -154,21 +183,15 @@ static void add_boot(struct sentence *l, const struct triage *t)
 		add(l, "; and %zu more %s", more, more == 1 ? "link" : "links");
 }
 
-/* Is the file one of those that add_boot() named? */
+/* Is the file one of those that add_system() named? */
 static bool in_boot(const struct triage *t, const struct file_hit *h)
 {
-	const struct boot_link *first = boot_first(&t->boot);
-	size_t shown = 0, n = strlen(h->fs->path);
+	size_t n = strlen(h->fs->path);
 
-	for (const struct boot_link *k = first; k && k < t->boot.v + t->boot.n && shown < NAMED;
-	     k++) {
-		if (k->state != first->state)
-			continue;
-		shown++;
-		if (k->place && h->path && !strncmp(k->place, h->fs->path, n) &&
+	for (const struct boot_link *k = t->boot.v; k < t->boot.v + t->boot.n; k++)
+		if (k->named && k->place && h->path && !strncmp(k->place, h->fs->path, n) &&
 		    k->place[n] == ':' && !strcmp(k->place + n + 1, h->path))
 			return true;
-	}
 	return false;
 }
 
@@ -242,9 +265,19 @@ static bool said(const struct sentence *l, const char *message)
 	return l->len && strstr(l->buf, message);
 }
 
+/* "524 more of these": what a driver says instead of the rest of a kind, of which some were named. */
+static bool is_rest(const struct collect *c, size_t i)
+{
+	const struct entry *e = &c->v[i], *before = i ? e - 1 : NULL;
+
+	return !e->at.len && !e->len && before && before->id == e->id &&
+	       before->layer == e->layer && before->at.len;
+}
+
 /*
  * The findings of one severity, worst first, of each kind the first. What hit files is named by
- * these, unless it is the reason why bytes are lost. Returns how many need not be counted any more.
+ * these, unless it is the reason why bytes are lost, or there is much of it. Returns how many need
+ * not be counted any more.
  */
 static uint64_t add_findings(struct sentence *l, const struct triage *t, enum severity s,
 			     const char *lead)
@@ -255,10 +288,13 @@ static uint64_t add_findings(struct sentence *l, const struct triage *t, enum se
 
 	for (size_t i = 0; i < c->n; i++) {
 		const struct entry *e = &c->v[i];
+		const struct tally *all = collect_tally(c, e);
+		bool many = all && all->count >= MANY;
 
 		if (finding_severity(e->id) != s)
 			continue;
-		if (said(l, e->message) || (!e->lost && (e->n_paths || e->path)) ||
+		if (said(l, e->message) || is_rest(c, i) ||
+		    (!many && !e->lost && (e->n_paths || e->path)) ||
 		    (last && last->id == e->id && last->layer == e->layer)) {
 			passed++;
 			continue;
@@ -269,6 +305,8 @@ static uint64_t add_findings(struct sentence *l, const struct triage *t, enum se
 		if (!shown)
 			stop(l);
 		add(l, "%s%s: %s", shown++ ? "; " : lead, layer_name(e), e->message);
+		if (many)
+			add(l, ", and %" PRIu64 " more like it", all->count - 1);
 	}
 	return shown + passed;
 }
@@ -316,7 +354,8 @@ void triage_headline(struct triage *t, int status)
 	uint64_t n = r->s.count[DAMAGE] + r->s.count[BLEMISH] + r->s.count[UNDECIDED], named;
 	struct sentence l = {t->headline, 0, sizeof(t->headline)};
 
-	add_boot(&l, t);
+	for (unsigned i = 1; i <= t->boot.systems; i++)
+		add_system(&l, t, i);
 	add_loss(&l, t);
 	add_files(&l, t);
 	named = add_findings(&l, t, DAMAGE, "Damaged: ");
@@ -337,6 +376,6 @@ void triage_headline(struct triage *t, int status)
 
 		stack_walk(r->source, add_driver, &d);
 		if (!d.filesystem)
-			add(&l, "; file systems were not examined");
+			add(&l, ". File systems were not examined");
 	}
 }

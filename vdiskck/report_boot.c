@@ -19,15 +19,14 @@ void report_boot(FILE *f, const struct report *r)
 					    [BOOT_DOUBTFUL] = "blemish",
 					    [BOOT_OPEN] = "undecided"};
 	const struct boot *b = r->boot;
+	char name[BOOT_NAME];
 
 	if (!b || !b->n)
 		return;
 	fputs("<h2 id=\"boot\">What it needs to start</h2>\n", f);
-	if (*b->os || *b->computer) {
+	for (unsigned i = 0; i < b->systems; i++) {
 		fputs("<p>", f);
-		html_text(f, b->os);
-		fputs(*b->os && *b->computer ? " on " : "", f);
-		html_text(f, b->computer);
+		html_text(f, boot_name(&b->system[i], name, sizeof(name)));
 		fputs("</p>\n", f);
 	}
 	fputs("<table class=\"wide\"><thead><tr><th>link</th><th>state</th><th>evidence</th>"
@@ -36,6 +35,11 @@ void report_boot(FILE *f, const struct report *r)
 	for (size_t i = 0; i < b->n; i++) {
 		const struct boot_link *k = &b->v[i];
 
+		if (b->systems > 1 && i && k->system != b->v[i - 1].system) {
+			fputs("<tr><th colspan=\"4\">", f);
+			html_text(f, boot_name(&b->system[k->system - 1], name, sizeof(name)));
+			fputs("</th></tr>\n", f);
+		}
 		fputs("<tr><td><b>", f);
 		html_text(f, k->what);
 		fprintf(f, "</b></td><td><span class=\"chip %s\">%s</span></td><td>",

@@ -153,7 +153,7 @@ static void command_row(FILE *f, const char *what, const char *const *words)
 /* What shows each statement of the page again, without the case. */
 static void commands_put(FILE *f, const struct report *r)
 {
-	const struct boot_link *k = r->boot ? boot_first(r->boot) : NULL;
+	const struct boot_link *k = r->boot ? boot_first(r->boot, 0) : NULL;
 
 	fputs("<h3>To see the same again</h3>\n<table class=\"cmds\">\n", f);
 	command_row(f, "the stack", (const char *const[]){"info", r->image, NULL});
