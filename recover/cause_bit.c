@@ -11,7 +11,7 @@
 enum {
 	BLOCK = 16, /* of a cipher */
 	UNIT_MAX = 4096,
-	PIECE = 1 << 16,
+	CAUSE_BIT_WORK = 1 << 29, /* bytes decrypted, where each bit spoils a whole sector */
 };
 
 /* The register one bit of zeros earlier, as if time ran backwards. */
@@ -84,7 +84,11 @@ struct layer *cause_below(struct layer *l, uint64_t off, uint64_t *at, uint64_t 
 	return NULL;
 }
 
+/* How many blocks one bit of ciphertext spoils. */
+enum reach { ONE, TWO, ALL };
+
 struct trying {
+	enum reach reach;
 	const struct cause_sum *s;
 	struct layer *cipher;
 	uint64_t unit_at;  /* of the cipher's sector, below it */
@@ -96,14 +100,18 @@ struct trying {
 	struct cause_bit *b;
 };
 
-/* Is the difference in block @i all that is wrong with the sum? */
-static bool fits(const struct trying *t, size_t i)
+/* Are the differences in blocks [@i, @i + @n) all that is wrong with the sum? */
+static bool fits(const struct trying *t, size_t i, size_t n)
 {
-	uint8_t d[BLOCK];
+	uint64_t from = t->unit_off + i * BLOCK, hole = t->s->off + t->s->hole;
+	uint8_t d[UNIT_MAX];
 	bool any = false;
 
-	for (size_t k = 0; k < BLOCK; k++) {
-		uint64_t off = t->unit_off + i * BLOCK + k - t->s->off;
+	/* What is left out between two blocks would have to be left out between their differences. */
+	if (n > 1 && t->s->hole_len && hole < from + n * BLOCK && from < hole + t->s->hole_len)
+		return false;
+	for (size_t k = 0; k < n * BLOCK; k++) {
+		uint64_t off = from + k - t->s->off;
 
 		d[k] = t->trial[i * BLOCK + k] ^ t->plain[i * BLOCK + k];
 		/* Bytes before and behind what is summed, or left out, say nothing. */
@@ -111,33 +119,110 @@ static bool fits(const struct trying *t, size_t i)
 			d[k] = 0;
 		any |= d[k];
 	}
-	return any && run(d, BLOCK, t->s->poly) == t->want[i];
+	return any && run(d, n * BLOCK, t->s->poly) == t->want[i + n - 1];
+}
+
+static void hit(struct trying *t, size_t block, unsigned bit, size_t from, uint32_t spoilt)
+{
+	if (t->found++)
+		return;
+	*t->b = (struct cause_bit){.in_cipher = true,
+				   .in = t->cipher->below,
+				   .at = t->unit_at + block * BLOCK + bit / 8,
+				   .off = t->unit_off + from * BLOCK,
+				   .bit = bit % 8,
+				   .spoilt = spoilt,
+				   .chained = t->reach == TWO};
+}
+
+/* The stored sector with @bit of @n blocks flipped, decrypted into @trial; 1: it can't be decrypted. */
+static int decrypt(struct trying *t, size_t first, size_t n, unsigned bit)
+{
+	int r;
+
+	memcpy(t->trial, t->stored, t->unit);
+	for (size_t i = first; i < first + n; i++)
+		t->trial[i * BLOCK + bit / 8] ^= (uint8_t)(1 << bit % 8);
+	r = t->cipher->ops->decrypt_as(t->cipher, t->unit_at, t->trial, t->unit);
+	return r == -ENOENT ? 1 : r;
+}
+
+/* How far one bit of the first block reaches: what mode the cipher works in need not be asked. */
+static int find_reach(struct trying *t)
+{
+	int r = decrypt(t, 0, 1, 0);
+
+	t->reach = ONE;
+	if (r || t->unit < 3 * BLOCK)
+		return r;
+	if (memcmp(t->trial + 2 * BLOCK, t->plain + 2 * BLOCK, t->unit - 2 * BLOCK))
+		t->reach = ALL;
+	else if (memcmp(t->trial + BLOCK, t->plain + BLOCK, BLOCK))
+		t->reach = TWO;
+	return 0;
 }
 
 /*
- * One bit of each block of the sector at a time. Blocks that do not hang together (XTS) are tried all
- * at once; a chained one spoils its successor (CBC), whose difference is another: it does not fit.
+ * Blocks that do not hang together (XTS), or only with the next one (CBC): one bit of each at a time,
+ * all at once. In CBC the bit of the block before comes through as it is, and is taken out again.
  */
-static int try_unit(struct trying *t)
+static int try_blocks(struct trying *t)
 {
-	for (unsigned bit = 0; bit < 8 * BLOCK; bit++) {
-		int r;
+	size_t n = t->unit / BLOCK;
 
-		memcpy(t->trial, t->stored, t->unit);
-		for (size_t i = 0; i < t->unit; i += BLOCK)
-			t->trial[i + bit / 8] ^= (uint8_t)(1 << bit % 8);
-		r = t->cipher->ops->decrypt_as(t->cipher, t->unit_at, t->trial, t->unit);
+	for (unsigned bit = 0; bit < 8 * BLOCK; bit++) {
+		uint8_t mask = (uint8_t)(1 << bit % 8);
+		int r = decrypt(t, 0, n, bit);
+
 		if (r)
-			return r == -ENOENT ? 0 : r;
-		for (size_t i = 0; i < t->unit / BLOCK; i++)
-			if (fits(t, i) && !t->found++)
-				*t->b = (struct cause_bit){.in_cipher = true,
-							   .in = t->cipher->below,
-							   .at = t->unit_at + i * BLOCK + bit / 8,
-							   .off = t->unit_off + i * BLOCK,
-							   .bit = bit % 8};
+			return r > 0 ? 0 : r;
+		for (size_t i = 0; i < n; i++) {
+			uint8_t *own = t->trial + i * BLOCK, *next = own + BLOCK, other[BLOCK];
+			bool two = t->reach == TWO && i + 1 < n;
+
+			if (t->reach == TWO && i)
+				own[bit / 8] ^= mask;
+			if (two) {
+				/* The next block's own trial is not this one's: only the bit is. */
+				memcpy(other, next, BLOCK);
+				memcpy(next, next - t->trial + t->plain, BLOCK);
+				next[bit / 8] ^= mask;
+			}
+			if (fits(t, i, two ? 2 : 1))
+				hit(t, i, bit, i, BLOCK);
+			if (two)
+				memcpy(next, other, BLOCK);
+		}
 	}
 	return 0;
+}
+
+/* A bit spoils all of the sector (Elephant): each is a trial of its own. */
+static int try_whole(struct trying *t)
+{
+	size_t n = t->unit / BLOCK;
+
+	if (t->s->len * t->unit * 8 > CAUSE_BIT_WORK)
+		return 0;
+	for (size_t i = 0; i < n; i++)
+		for (unsigned bit = 0; bit < 8 * BLOCK; bit++) {
+			int r = decrypt(t, i, 1, bit);
+
+			if (r)
+				return r > 0 ? 0 : r;
+			if (fits(t, 0, n))
+				hit(t, i, bit, 0, (uint32_t)t->unit);
+		}
+	return 0;
+}
+
+static int try_unit(struct trying *t)
+{
+	int r = find_reach(t);
+
+	if (r)
+		return r > 0 ? 0 : r;
+	return t->reach == ALL ? try_whole(t) : try_blocks(t);
 }
 
 /*

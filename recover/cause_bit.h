@@ -32,6 +32,8 @@ struct cause_bit {
 	uint64_t at;		/* where in @in */
 	uint64_t off; /* the byte of @l that is wrong; ciphertext: its block begins here */
 	unsigned bit;
+	uint32_t spoilt; /* ciphertext: so many bytes from @off are noise; or 0 */
+	bool chained;	 /* ciphertext: and the same bit of the block behind them is wrong (CBC) */
 };
 
 /* cause_bit_find() - 1: there is such a bit, and no second one; 0: there is none; -errno */

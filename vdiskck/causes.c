@@ -172,7 +172,7 @@ static bool one_bit(struct looking *k)
 
 	if (!causes_sum(k->e, k->l, &s) || cause_bit_find(&s, &b) != 1)
 		return false;
-	c.at = (struct place){k->l->path, b.off, b.in_cipher ? 16 : 1};
+	c.at = (struct place){k->l->path, b.off, b.in_cipher ? b.spoilt : 1};
 	c.stored = stored_place(&b);
 	if (b.in_sum) {
 		c.at = (struct place){0};
@@ -183,9 +183,12 @@ static bool one_bit(struct looking *k)
 		c.side = CAUSE_BELOW;
 		add(k, c,
 		    "with bit %u of the encrypted byte at 0x%" PRIx64
-		    " of %s flipped, the checksum fits again: one bit changed below the encryption, "
-		    "in the host, the network or the storage",
-		    b.bit, c.stored.off, c.stored.len ? c.stored.layer : "the image");
+		    " of %s flipped, the checksum fits again%s: one bit changed below the "
+		    "encryption, in the host, the network or the storage",
+		    b.bit, c.stored.off, c.stored.len ? c.stored.layer : "the image",
+		    b.chained	    ? ", and so does the same bit of the block behind it (CBC)"
+		    : b.spoilt > 16 ? ", and all of the sector is right (diffuser)"
+				    : "");
 	} else {
 		c.side = has_cipher(k->l) ? CAUSE_ABOVE : CAUSE_ANYWHERE;
 		add(k, c, "with bit %u of byte 0x%" PRIx64 " flipped, the checksum fits again: %s",

@@ -50,6 +50,33 @@ cause() { # JQ-FILTER
 	grep -q 'one bit changed below the encryption.*host, network, storage.*href="#evtx-data-sum"' "$OUT/case/report.html"
 }
 
+# Another mode spoils more: CBC the block and a bit of the next one, the diffuser all of the sector.
+mode() { # NAME LENGTH: an image encrypted so, a bit of it flipped; so many bytes are noise
+	local at
+	at=$(place "$1" 90000)
+	flip "$1" "$at"
+	rm -rf "$OUT/case"
+	run_vdiskck triage "$1" --keys "$OUT/keys" -o "$OUT/case"
+	expect_status 2
+	cause "length == 1 and .[0].finding == \"evtx-data-sum\" and .[0].kind == \"bit\" and .[0].side == \"below\" and
+		.[0].confidence == \"strong\" and .[0].stored.offset == $at and .[0].at.length == $2"
+}
+
+@test "a bit of ciphertext in CBC, with and without the diffuser" {
+	volume
+	"$FIX/mkbitlocker" --method cbc128 --password secret "$OUT/v" cbc.img >/dev/null
+	mode cbc.img 16
+	expect_text 'the same bit of the block behind it \(CBC\)'
+	"$FIX/mkbitlocker" --method elephant256 --password secret "$OUT/v" elephant.img >/dev/null
+	mode elephant.img 512
+	expect_text 'all of the sector is right \(diffuser\)'
+	printf secret >"$OUT/secret"
+	qemu-img convert -O luks --object secret,id=k,file="$OUT/secret" \
+		-o key-secret=k,iter-time=10,cipher-alg=aes-256,cipher-mode=cbc,ivgen-alg=essiv,ivgen-hash-alg=sha256 "$OUT/v" luks.img
+	mode luks.img 16
+	expect_text 'the same bit of the block behind it \(CBC\)'
+}
+
 @test "a bit of the plaintext under encryption: it changed before, in the guest" {
 	volume
 	flip "$OUT/v" "$(place "$OUT/v" 90000)"
