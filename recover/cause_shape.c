@@ -82,6 +82,7 @@ static void find_flat(const uint8_t *p, size_t len, uint64_t at, struct cause_sh
 int cause_shape(struct layer *l, uint64_t off, uint64_t len, struct cause_shape *sh)
 {
 	uint64_t from = off & ~(uint64_t)(SECTOR - 1), page = off & ~(uint64_t)(PAGE - 1), end;
+	struct ranges bad = {0};
 	uint8_t *buf;
 	size_t n;
 	int r;
@@ -98,8 +99,9 @@ int cause_shape(struct layer *l, uint64_t off, uint64_t len, struct cause_shape 
 	buf = malloc(n);
 	if (!buf)
 		return -ENOMEM;
-	r = layer_read(l, page, buf, n, NULL);
-	if (!r) {
+	r = layer_read(l, page, buf, n, &bad);
+	/* What can't be had reads as zeros, and says nothing. */
+	if (!r && !ranges_overlap(&bad, off, end - off)) {
 		size_t skip = (size_t)(from - page), to = (size_t)(end - page);
 
 		to = (to + SECTOR - 1) / SECTOR * SECTOR < n ? (to + SECTOR - 1) / SECTOR * SECTOR
@@ -115,5 +117,6 @@ int cause_shape(struct layer *l, uint64_t off, uint64_t len, struct cause_shape 
 				   end - page > i ? (size_t)(end - page - i) : 0, page + i, sh);
 	}
 	free(buf);
+	ranges_free(&bad);
 	return r;
 }

@@ -12,6 +12,7 @@
 
 #include "vdiskck/boot.h"
 #include "vdiskck/case.h"
+#include "vdiskck/causes.h"
 #include "vdiskck/diskmap.h"
 #include "vdiskck/event_sort.h"
 #include "vdiskck/run.h"
@@ -32,6 +33,8 @@ void case_db_damage(struct case_db *d, const struct files_hit *h);
 void case_db_extents(struct case_db *d, const struct diskmap *m, struct layer *disk,
 		     const struct impact *hit);
 void case_db_boot(struct case_db *d, const struct boot *b);
+/* case_db_causes() - @found: sorted as for case_db_findings() */
+void case_db_causes(struct case_db *d, const struct causes *c, const struct collect *found);
 /*
  * case_db_events() - the events follow, one by one, up to case_db_events_end()
  * case_db_event() may be passed as timeline.on_event. It returns 0 or -errno of the database.

@@ -151,7 +151,8 @@ void case_db_extents(struct case_db *d, const struct diskmap *m, struct layer *d
 
 void case_db_boot(struct case_db *d, const struct boot *b)
 {
-	struct db_put *p = db_prepare(d->db, "INSERT INTO boot VALUES(?,?,?,?,?)");
+	struct db_put *p = db_prepare(d->db, "INSERT INTO boot VALUES(?,?,?,?,?,?)");
+	char name[BOOT_NAME];
 
 	case_db_part(d);
 	for (size_t i = 0; i < b->n; i++) {
@@ -160,6 +161,55 @@ void case_db_boot(struct case_db *d, const struct boot *b)
 		db_text(p, 3, boot_state_name(b->v[i].state));
 		db_text(p, 4, b->v[i].place);
 		db_text(p, 5, b->v[i].evidence);
+		if (b->v[i].system)
+			db_text(p, 6,
+				boot_name(&b->system[b->v[i].system - 1], name, sizeof(name)));
+		db_row(p);
+	}
+	db_done(p);
+}
+
+/* The number that case_db_findings() gave to what a cause is of. */
+static uint64_t finding_of(const struct collect *found, const struct cause *c)
+{
+	for (size_t i = 0; i < found->n; i++)
+		if (found->v[i].number == c->number)
+			return i + 1;
+	return 0;
+}
+
+void case_db_causes(struct case_db *d, const struct causes *c, const struct collect *found)
+{
+	struct db_put *p = db_prepare(d->db, "INSERT INTO causes "
+					     "VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)");
+	char when[2][TIME_TEXT];
+
+	case_db_part(d);
+	for (size_t i = 0; i < c->n; i++) {
+		const struct cause *k = &c->v[i];
+
+		db_u64(p, 1, i + 1);
+		db_u64(p, 2, finding_of(found, k));
+		db_text(p, 3, cause_kind_name(k->kind));
+		db_text(p, 4, cause_side_name(k->side));
+		db_text(p, 5, cause_sure_name(k->sure));
+		db_text(p, 6, k->text);
+		db_text(p, 7, k->at.layer);
+		db_u64(p, 8, k->at.off);
+		db_u64(p, 9, k->at.len);
+		if (k->stored.len) {
+			db_text(p, 10, k->stored.layer);
+			db_u64(p, 11, k->stored.off);
+		}
+		if (k->unit)
+			db_u64(p, 12, k->unit);
+		db_text(p, 13, k->path);
+		if (k->dated)
+			db_text(p, 14, time_text(k->written, 0, when[0]));
+		if (k->beside) {
+			db_text(p, 15, k->beside);
+			db_text(p, 16, time_text(k->beside_written, 0, when[1]));
+		}
 		db_row(p);
 	}
 	db_done(p);

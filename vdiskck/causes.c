@@ -107,6 +107,7 @@ static void add(struct looking *k, struct cause what, const char *fmt, ...)
 	more += c->n;
 	*more = what;
 	more->id = k->e->id;
+	more->number = k->e->number;
 	more->layer = k->e->layer;
 	va_start(ap, fmt);
 	n = vasprintf(&more->text, fmt, ap);
@@ -236,6 +237,47 @@ static bool pointer(struct looking *k)
 	return true;
 }
 
+/* Do the entries name what stood behind what is now the end? */
+static bool cut_off(struct looking *k)
+{
+	struct cause c = {.kind = CAUSE_TRUNCATED, .side = CAUSE_BELOW, .sure = CAUSE_LIKELY};
+	struct layer *l = stack_find(k->r->source, k->e->layer);
+	uint64_t missing, unit = 1 << 20;
+	char size[SIZE_TEXT], whole[SIZE_TEXT];
+
+	if (!k->hint->orphan || !l || !l->below ||
+	    !causes_cut_off(&k->r->found, k->e, k->hint, l->below->size, &missing))
+		return false;
+	for (size_t i = 0; i < k->c->n; i++)
+		if (k->c->v[i].id == k->e->id && k->c->v[i].layer == k->e->layer &&
+		    k->c->v[i].kind == CAUSE_TRUNCATED)
+			return true; /* one event, said once */
+	while (unit > 512 && l->below->size % unit)
+		unit /= 2;
+	add(k, c,
+	    "what its entries name would follow the end of the file at 0x%" PRIx64
+	    " (a multiple of %s): its end was cut off, or its copy was not finished; at least %s are "
+	    "missing",
+	    l->below->size, size_text(unit, whole), size_text(missing, size));
+	return true;
+}
+
+static bool one_bit_of_pe(struct looking *k)
+{
+	struct cause c = {.kind = CAUSE_BIT, .sure = CAUSE_LIKELY};
+	bool in_sum;
+
+	if (!causes_one_bit_of_pe(k->e, &in_sum))
+		return false;
+	c.side = has_cipher(k->l) ? CAUSE_ABOVE : CAUSE_ANYWHERE;
+	add(k, c, "%s%s",
+	    in_sum ? "the checksum itself has one wrong bit: the program may be as it was built"
+		   : "the checksum is off by what one wrong bit makes, which other damage does once in "
+		     "2,000 times: one bit of the program changed",
+	    c.side == CAUSE_ABOVE ? ", before it was encrypted, in the guest or its memory" : "");
+	return true;
+}
+
 /* What stands where ciphertext must be. */
 static void overwritten(struct looking *k, const struct cause_shape *sh)
 {
@@ -329,13 +371,15 @@ static void look(struct looking *k)
 	shaped = k->l && !k->l->state && !cause_shape(k->l, k->e->at.off, k->e->at.len, &sh);
 	if (k->l && one_bit(k))
 		goto out;
-	if (k->hint && k->hint->orphan && pointer(k))
+	if (k->hint && (cut_off(k) || (k->hint->orphan && pointer(k))))
 		goto out;
 	if (k->hint && k->hint->ciphertext && shaped) {
 		overwritten(k, &sh);
 		goto out;
 	}
 	if (k->l && !k->l->state && by_other(k))
+		goto out;
+	if (k->l && one_bit_of_pe(k))
 		goto out;
 	if (shaped && by_shape(k, &sh))
 		goto out;
@@ -406,7 +450,7 @@ int causes_find(struct causes *c, struct run *r)
 			look(&k);
 	}
 	gather(c);
-	return 0;
+	return causes_near(c, r);
 }
 
 void causes_free(struct causes *c)
@@ -415,6 +459,7 @@ void causes_free(struct causes *c)
 		free((char *)(uintptr_t)c->v[i].at.layer);
 		free((char *)(uintptr_t)c->v[i].stored.layer);
 		free(c->v[i].path);
+		free(c->v[i].beside);
 		free(c->v[i].text);
 	}
 	free(c->v);

@@ -34,6 +34,7 @@ enum cause_sure { CAUSE_POSSIBLE, CAUSE_LIKELY, CAUSE_STRONG };
 
 struct cause {
 	enum finding_id id;
+	uint64_t number;   /* of the finding: entry.number */
 	const char *layer; /* of the finding; as collect has it */
 	struct place at;   /* what was looked at; its layer is ours to free */
 	/* In the image file, len 0 if not known: of the finding, as its where[] has it; ... */
@@ -47,6 +48,9 @@ struct cause {
 	char *path;   /* the file that is hit, or NULL */
 	bool dated;   /* @written is known: when the file was written last, seconds since 1970 */
 	int64_t written;
+	/* Within 64 KiB of it: the file that was written last, and when; NULL: none is dated */
+	char *beside;
+	int64_t beside_written;
 	char *text; /* the evidence, a sentence without its end */
 };
 
@@ -61,6 +65,10 @@ struct causes {
 /* causes_find() - for every finding that was kept, of damage or of a damaged copy. 0 or -errno, said. */
 int causes_find(struct causes *c, struct run *r);
 void causes_free(struct causes *c);
+/* causes_near() - what lies beside each, and when it was written; causes_find() calls it. 0 or -errno */
+int causes_near(struct causes *c, struct run *r);
+/* causes_put() - the evidence, and all that belongs to it, as one sentence; @put writes a text */
+void causes_put(FILE *f, const struct cause *k, void (*put)(FILE *f, const char *text));
 const char *cause_kind_name(enum cause_kind k); /* "bit" */
 const char *cause_side_name(enum cause_side s); /* "below" */
 const char *cause_sure_name(enum cause_sure s); /* "strong" */

@@ -43,9 +43,25 @@ const char *cause_sure_name(enum cause_sure s)
 	return name[s];
 }
 
-void causes_text(FILE *f, const struct causes *c)
+void causes_put(FILE *f, const struct cause *k, void (*put)(FILE *f, const char *text))
 {
 	char size[SIZE_TEXT], when[TIME_TEXT];
+
+	put(f, k->text);
+	if (k->unit >= 4096)
+		fprintf(f, " (whole units of %s)", size_text(k->unit, size));
+	if (k->dated)
+		fprintf(f, "; the file was last written %s", time_text(k->written, 0, when));
+	if (k->beside) {
+		fprintf(f, "; beside it, the last write was %s, to ",
+			time_text(k->beside_written, 0, when));
+		put(f, k->beside);
+	}
+}
+
+void causes_text(FILE *f, const struct causes *c)
+{
+	char size[SIZE_TEXT];
 
 	if (!c->n)
 		return;
@@ -59,12 +75,7 @@ void causes_text(FILE *f, const struct causes *c)
 			text_put(f, k->path);
 		}
 		fputs(": ", f);
-		text_put(f, k->text);
-		if (k->unit >= 4096)
-			fprintf(f, " (whole units of %s)", size_text(k->unit, size));
-		if (k->dated)
-			fprintf(f, "; the file was last written %s",
-				time_text(k->written, 0, when));
+		causes_put(f, k, text_put);
 		fputc('\n', f);
 	}
 	if (c->together) {
@@ -97,6 +108,10 @@ static struct json *json_cause(const struct cause *k)
 		js_str(j, "path", k->path);
 	if (k->dated)
 		js_str(j, "written", time_text(k->written, 0, when));
+	if (k->beside) {
+		js_str(j, "beside", k->beside);
+		js_str(j, "beside_written", time_text(k->beside_written, 0, when));
+	}
 	return j;
 }
 

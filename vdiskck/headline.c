@@ -316,9 +316,12 @@ static void add_cause(struct sentence *l, const struct triage *t)
 {
 	const struct causes *c = &t->causes;
 	size_t below = 0, above = 0;
+	bool cut = false;
 
 	for (size_t i = 0; i < c->n; i++) {
 		below += c->v[i].sure != CAUSE_POSSIBLE && c->v[i].side == CAUSE_BELOW;
+		cut |= c->v[i].sure != CAUSE_POSSIBLE && c->v[i].kind == CAUSE_TRUNCATED &&
+		       c->v[i].side == CAUSE_BELOW;
 		above += c->v[i].sure != CAUSE_POSSIBLE && c->v[i].side == CAUSE_ABOVE;
 	}
 	if (!below && !above)
@@ -327,6 +330,8 @@ static void add_cause(struct sentence *l, const struct triage *t)
 	add(l, "By the shape of the damage, ");
 	if (below)
 		add(l, "%zu arose below the guest, in host, network or storage", below);
+	if (cut)
+		add(l, " (the image was cut short, or its copy not finished)");
 	if (above)
 		add(l, "%s%zu in the guest, before it was encrypted", below ? ", " : "", above);
 }

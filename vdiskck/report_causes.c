@@ -15,15 +15,10 @@ static void cause_put(FILE *f, const struct cause *k)
 					   [CAUSE_ABOVE] = "in the guest",
 					   [CAUSE_BELOW] = "host, network, storage"};
 	const struct place *p = k->image.len ? &k->image : &k->at;
-	char text[TIME_TEXT > SIZE_TEXT ? TIME_TEXT : SIZE_TEXT];
 
 	fprintf(f, "<tr><td><span class=\"chip %s\">%s</span></td><td>", class[k->sure],
 		cause_sure_name(k->sure));
-	html_text(f, k->text);
-	if (k->unit >= 4096)
-		fprintf(f, " (whole units of %s)", size_text(k->unit, text));
-	if (k->dated)
-		fprintf(f, "; the file was last written %s", time_text(k->written, 0, text));
+	causes_put(f, k, html_text);
 	fprintf(f, "</td><td data-l=\"arose\">%s</td><td data-l=\"finding\"><a href=\"#%s\">%s</a>",
 		side[k->side], finding_name(k->id), finding_name(k->id));
 	if (k->path) {

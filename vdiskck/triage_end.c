@@ -109,6 +109,7 @@ static int write_database(struct triage *t, int status, bool complete)
 	case_db_damage(t->db, &r->hit);
 	case_db_extents(t->db, &t->map, disk_layer(r->source), &t->hit);
 	case_db_boot(t->db, &t->boot);
+	case_db_causes(t->db, &t->causes, &r->found);
 	case_db_run(t->db, "image", r->a->image);
 	case_db_run(t->db, "verdict", verdict_name((enum verdict)status));
 	case_db_run(t->db, "headline", t->headline);

@@ -119,6 +119,48 @@ mode() { # NAME LENGTH: an image encrypted so, a bit of it flipped; so many byte
 	jq -se 'any(.record == "cause" and .finding == "vhd-bat-past-end" and .kind == "bit")' "$OUT/case2/report.json"
 }
 
+@test "an image that was cut short: entries name just what would follow its end, and that is one cause" {
+	volume
+	head -c 8M /dev/urandom >"$OUT/t/more"
+	mcopy -i "$OUT/v" "$OUT/t/more" ::/more
+	qemu-img convert -O qcow2 "$OUT/v" a.qcow2
+	truncate -s 5M a.qcow2
+	run_vdiskck triage a.qcow2 -o "$OUT/case"
+	expect_status 2
+	cause '[.[] | select(.kind == "truncated" and .side == "below" and .confidence == "likely")] | length == 1'
+	cause 'any(.kind == "pointer" or .kind == "bit") | not'
+	expect_text 'what its entries name would follow the end of the file at 0x500000 \(a multiple of 1 MiB\)'
+	[[ $(head -1 <<<"$output") == *"the image was cut short, or its copy not finished"* ]]
+}
+
+@test "a program whose checksum is off by one bit; what was written last beside it" {
+	local at
+	volume
+	PYTHONPATH=$BATS_TEST_DIRNAME/../../fixtures/windows python3 -B -c '
+		import sys, make_windows as win
+		files = {k: v for k, v in win.volume().items() if "Documents" not in k}
+		win.write(sys.argv[1], files)' "$OUT/w" 2>/dev/null || skip "no python3"
+	touch -d 2026-03-01T10:00:00Z "$OUT"/w/Windows/System32/*.*
+	touch -d 2026-05-14T11:52:08Z "$OUT"/w/Windows/System32/hal.dll
+	truncate -s 40M "$OUT/x"
+	mkfs.fat -F 32 "$OUT/x" >/dev/null
+	TZ=UTC mcopy -m -s -i "$OUT/x" "$OUT/w/Windows" ::/
+	at=$("$VDISKCK" locate "$OUT/x" --file "/Windows/System32/ntoskrnl.exe:490000" --json |
+		jq -s 'first(.[] | select(.record == "location")) | .where[0].offset')
+	cp "$OUT/x" x.img
+	flip x.img "$at"
+	run_vdiskck triage x.img -o "$OUT/case"
+	expect_status 2
+	cause 'length == 1 and .[0].finding == "pe-checksum" and .[0].kind == "bit" and .[0].confidence == "likely" and
+		.[0].side == "unknown" and (.[0].beside_written | startswith("2026-0"))'
+	sqlite3 "$OUT/case/case.sqlite" "SELECT f.name FROM causes AS c JOIN findings AS f ON f.id = c.finding
+		WHERE c.beside IS NOT NULL AND c.kind = 'bit'" | grep -qx pe-checksum
+	# Two bits are no bit.
+	flip x.img $((at + 3))
+	run_vdiskck triage x.img -o "$OUT/case2"
+	lacks pe-checksum.*one.wrong.bit <<<"$output"
+}
+
 @test "a copy of the footer with one wrong bit: which one" {
 	volume
 	qemu-img convert -O vpc "$OUT/v" a.vhd
