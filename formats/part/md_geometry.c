@@ -165,8 +165,10 @@ static void place_ddf(const struct md *a, uint64_t stripe, uint32_t i, struct md
 {
 	uint32_t n = a->disks, on = (uint32_t)(stripe % n);
 
-	if (a->s.layout != MD_ZERO_RESTART)
+	if (a->s.layout == MD_N_RESTART)
 		on = n - 1 - (uint32_t)((stripe + 1) % n);
+	else if (a->s.layout == MD_N_CONTINUE)
+		on = n - 1 - on;
 	p->p = on;
 	p->q = (on + 1) % n;
 	if (a->s.layout == MD_N_CONTINUE) {
