@@ -77,7 +77,7 @@ bool ext4_super_ok(const struct ext4_super *sb, uint64_t volume)
 	    !clusters_ok(sb))
 		return false;
 	/* A journal device has no groups worth a look. */
-	if (le32(sb->incompat) & EXT4_I_JOURNAL_DEV)
+	if (le32(sb->rev_level) && le32(sb->incompat) & EXT4_I_JOURNAL_DEV)
 		return true;
 	unit = le32(sb->ro_compat) & EXT4_R_BIGALLOC ? le32(sb->log_cluster_size) - log : 0;
 	limit = 8u << (log + EXT4_BLOCK_BITS_MIN);
@@ -196,6 +196,8 @@ static void derive(struct ext4 *fs)
 	fs->compat = dynamic ? le32(sb->compat) : 0;
 	fs->incompat = dynamic ? le32(sb->incompat) : 0;
 	fs->ro = dynamic ? le32(sb->ro_compat) : 0;
+	if (EXT4_HAS(fs, incompat, EXT4_I_JOURNAL_DEV))
+		return; /* what groups it states nobody has looked at */
 	fs->block_bits = le32(sb->log_block_size) + EXT4_BLOCK_BITS_MIN;
 	fs->block_size = 1u << fs->block_bits;
 	if (EXT4_HAS(fs, ro, EXT4_R_BIGALLOC))
