@@ -34,9 +34,18 @@ int ext4_read(struct ext4 *fs, uint64_t block, uint64_t n, void *buf, struct ran
 
 	while (n) {
 		uint64_t at = ext4_at(fs, block), run = 1;
+		const uint8_t *patch = ext4_patched(fs, block);
 		int r;
 
-		while (run < n && ext4_at(fs, block + run) == at + (run << fs->block_bits))
+		if (patch) {
+			memcpy(p, patch, fs->block_size);
+			p += fs->block_size;
+			block++;
+			n--;
+			continue;
+		}
+		while (run < n && ext4_at(fs, block + run) == at + (run << fs->block_bits) &&
+		       !ext4_patched(fs, block + run))
 			run++;
 		r = layer_read_as(fs->l->below, at, p, run << fs->block_bits,
 				  block << fs->block_bits, bad);
@@ -157,6 +166,8 @@ static int ext4_open(struct layer *l)
 		r = ext4_gdt_load(fs, true);
 	if (!r)
 		r = ext4_areas_load(fs);
+	if (!r)
+		r = ext4_fast_commits(fs);
 	return r;
 }
 
@@ -168,6 +179,7 @@ static void ext4_close(struct layer *l)
 		return;
 	cache_free(fs->cache);
 	ext4_journal_free(fs);
+	ext4_patches_free(fs);
 	free(fs->area);
 	free(fs->gdt);
 	free(fs->gdt_state);

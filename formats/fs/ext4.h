@@ -435,6 +435,57 @@ struct jbd2_super {
 };
 _Static_assert(sizeof(struct jbd2_super) == 1024, "Journal (jbd2), Super Block");
 
+/*
+ * Fast commits: fs/ext4/fast_commit.h of Linux. A stream of tags behind the log, each a type and
+ * a length, then its value. A commit ends in a tail, and fills up its last block.
+ */
+enum ext4_fc_tag {
+	EXT4_FC_ADD_RANGE = 1,
+	EXT4_FC_DEL_RANGE = 2,
+	EXT4_FC_CREAT = 3,
+	EXT4_FC_LINK = 4,
+	EXT4_FC_UNLINK = 5,
+	EXT4_FC_INODE = 6,
+	EXT4_FC_PAD = 7,
+	EXT4_FC_TAIL = 8,
+	EXT4_FC_HEAD = 9,
+};
+
+struct ext4_fc_tl {
+	le16_t tag;
+	le16_t len; /* of the value behind it */
+};
+
+struct ext4_fc_head {	 /* the first tag of all */
+	le32_t features; /* none is known */
+	le32_t tid;	 /* of the transaction that they go ahead of */
+};
+
+struct ext4_fc_tail {
+	le32_t tid;
+	le32_t crc; /* CRC-32C register from 0 over all tags since the last tail, up to here */
+};
+
+struct ext4_fc_add_range {
+	le32_t ino;
+	struct ext4_extent extent;
+};
+
+struct ext4_fc_del_range {
+	le32_t ino;
+	le32_t lblk;
+	le32_t len;
+};
+
+struct ext4_fc_dentry { /* creat, link and unlink; then the name */
+	le32_t parent;
+	le32_t ino;
+};
+_Static_assert(sizeof(struct ext4_fc_tl) == 4 && sizeof(struct ext4_fc_head) == 8 &&
+		       sizeof(struct ext4_fc_tail) == 8 && sizeof(struct ext4_fc_add_range) == 16 &&
+		       sizeof(struct ext4_fc_del_range) == 12 && sizeof(struct ext4_fc_dentry) == 8,
+	       "fast_commit.h");
+
 /* "Multiple Mount Protection" */
 struct ext4_mmp {
 	le32_t magic; /* 0x004d4d50 */

@@ -148,12 +148,13 @@ static int run(struct ext4 *fs, bool quiet, uint64_t *damage)
 	return r;
 }
 
-/* Look at the volume as it lies, without the journal, or with it again. */
-static int set_journal(struct ext4 *fs, size_t n)
+/* Look at the volume with @n blocks of the log applied, and with the fast commits or without. */
+static int set_journal(struct ext4 *fs, size_t n, bool on)
 {
 	int r;
 
 	fs->j.n_newer = n;
+	fs->patch.off = !on;
 	r = ext4_cache_reset(fs);
 	return r ? r : ext4_gdt_load(fs, false);
 }
@@ -166,21 +167,24 @@ int ext4_check(struct layer *l)
 	int r;
 
 	fs->checked = true;
-	if (!newer)
+	if (!newer && !fs->patch.n)
 		return run(fs, false, &after);
 	/*
 	 * A journal that was not replayed. What lies on disk may be whole without it (then e2fsck
 	 * -n says so), and what it makes of it may not be.
 	 */
-	r = set_journal(fs, 0);
+	r = set_journal(fs, 0, false);
 	if (!r)
 		r = run(fs, true, &before);
 	if (!r && !before)
 		r = run(fs, false, &before);
-	if (set_journal(fs, newer))
+	/* The log alone leaves it whole; fast commits of which a part is missing do not. */
+	if (set_journal(fs, newer, !fs->patch.partial))
 		return -ENOMEM;
 	if (!r)
 		r = run(fs, !before, &after);
+	if (fs->patch.partial && set_journal(fs, newer, true))
+		return -ENOMEM;
 	if (!r && !before && after)
 		finding(l, EXT4_JOURNAL_DISAGREES, fs->j.blocks[0] << fs->block_bits,
 			sizeof(fs->j.super),

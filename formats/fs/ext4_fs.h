@@ -42,7 +42,24 @@ struct ext4_journal {
 	uint32_t sequence; /* of the last transaction that was applied */
 	bool torn;	   /* the log ends in a transaction whose check failed */
 	uint32_t torn_block;
-	bool fast_commits; /* there are fast commits, which are not applied */
+	bool applied;		       /* the log was looked at: fast commits may follow it */
+	uint32_t fast_first, fast_end; /* blocks [first, end) are for fast commits; 0: none */
+};
+
+/* Blocks as fast commits make them; some lie nowhere on disk. */
+struct ext4_patches {
+	struct ext4_patch {
+		uint64_t block;
+		uint8_t *buf; /* NULL: the slot is free */
+	} * slot;	      /* a hash table, its size a power of two */
+	size_t cap, n;
+	bool off;     /* look at the volume without them */
+	bool partial; /* some of what fast commits say could not be done */
+	struct ext4_patch_ino {
+		uint32_t ino;
+		uint64_t at; /* where the fast commit has what is in i_block, as from the inode */
+	} * ino;	     /* sorted */
+	size_t n_ino;
 };
 
 /* What is wrong with an open file system, found by open(); reported there. */
@@ -68,6 +85,7 @@ struct ext4 {
 	uint8_t *gdt;	    /* groups * desc_size */
 	uint8_t *gdt_state; /* per block of it: enum ext4_gdt */
 	struct ext4_journal j;
+	struct ext4_patches patch;
 	struct cache *cache;	/* of blocks */
 	struct ext4_area *area; /* sorted by block */
 	size_t n_areas;
@@ -325,6 +343,21 @@ struct ext4_copy {
 };
 /* ext4_journal_each() - every such copy; the next round of the log may have written over it */
 int ext4_journal_each(struct ext4 *fs, int (*fn)(void *arg, const struct ext4_copy *c), void *arg);
+
+/* ext4_patch.c */
+/* ext4_patched() - the block as it is in memory, or NULL */
+const uint8_t *ext4_patched(const struct ext4 *fs, uint64_t block);
+/*
+ * ext4_patch() - the same to be changed, at first a copy of what ext4_read() gives
+ * -EIO: that is lost; -EFBIG: more memory than this may take. Before threads read only.
+ */
+int ext4_patch(struct ext4 *fs, uint64_t block, uint8_t **buf);
+/* ext4_patch_at() - the address of inode @ino in the volume, which lies at @at by its table */
+uint64_t ext4_patch_at(const struct ext4 *fs, uint32_t ino, uint64_t at);
+void ext4_patches_free(struct ext4 *fs);
+/* ext4_fc.c */
+/* ext4_fast_commits() - apply those that follow the log, in memory, and report it */
+int ext4_fast_commits(struct ext4 *fs);
 
 /* ext4_tree.c */
 struct ext4_link {

@@ -129,7 +129,7 @@ static int read_inode(struct ext4 *fs, uint32_t ino, uint64_t block, uint32_t of
 	memcpy(buf, it->buf + off, fs->inode_size);
 	lost = ranges_overlap(&it->bad, addr, fs->inode_size);
 	ext4_put(fs, it);
-	ext4_inode_decode(fs, ino, buf, ext4_at(fs, block) + off, i);
+	ext4_inode_decode(fs, ino, buf, ext4_patch_at(fs, ino, ext4_at(fs, block) + off), i);
 	i->lost = lost;
 	return lost ? -EIO : 0;
 }
@@ -152,7 +152,8 @@ int ext4_inode_read_at(struct ext4 *fs, uint32_t ino, uint64_t ref, uint8_t *buf
 	uint32_t off;
 	int r;
 
-	if (ext4_inode_addr(fs, ino, &block, &off) && ext4_at(fs, block) + off == ref)
+	if (ext4_inode_addr(fs, ino, &block, &off) &&
+	    ext4_patch_at(fs, ino, ext4_at(fs, block) + off) == ref)
 		return read_inode(fs, ino, block, off, buf, i);
 	if (!ref || !range_inside(ref, fs->inode_size, fs->l->below->size))
 		return -ENOENT;

@@ -137,6 +137,11 @@ static const char *read_super(struct ext4 *fs, uint8_t *buf)
 	    be32(s->start) >= j->block_end)
 		return "states bounds of the log that can't be";
 	j->block_end -= fast;
+	/* Neither the log nor fast commits use the block between them. */
+	if (fast) {
+		j->fast_first = j->block_end + 1;
+		j->fast_end = j->block_end + fast;
+	}
 	j->valid = true;
 	return NULL;
 }

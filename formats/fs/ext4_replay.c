@@ -300,15 +300,6 @@ static int replay(struct log *g)
 	return r;
 }
 
-/* Blocks behind the log that hold fast commits of the transaction that comes next. */
-static bool has_fast_commits(struct ext4 *fs, uint8_t *buf)
-{
-	/* A tag FC_TAG_HEAD (9), le16 type and length, opens them. */
-	return fs->j.incompat & JBD2_I_FAST_COMMIT &&
-	       !ext4_journal_read(fs, fs->j.block_end, buf) && buf[0] == 9 && buf[1] == 0 &&
-	       buf[2] == 8 && buf[3] == 0;
-}
-
 static void report_replay(struct ext4 *fs)
 {
 	struct ext4_journal *j = &fs->j;
@@ -325,11 +316,6 @@ static void report_replay(struct ext4 *fs)
 			     j->torn ? "the log ends in a block whose checksum is wrong; " : "",
 			     j->bad_copies);
 	}
-	if (j->fast_commits) {
-		f.at = j->blocks[j->block_end] << fs->block_bits;
-		finding_fact(fs->l, EXT4_FAST_COMMITS, &f,
-			     "fast commits that follow the log are not applied");
-	}
 }
 
 int ext4_journal_apply(struct ext4 *fs, uint8_t *buf)
@@ -342,7 +328,7 @@ int ext4_journal_apply(struct ext4 *fs, uint8_t *buf)
 	if (!r)
 		r = replay(&g);
 	if (!r) {
-		j->fast_commits = has_fast_commits(fs, buf);
+		j->applied = true;
 		report_replay(fs);
 	}
 	free(g.data);

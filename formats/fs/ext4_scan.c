@@ -130,10 +130,11 @@ static int look(struct scan *s, const struct piece *p,
 		uint64_t off = (uint64_t)(k - p->from) * fs->inode_size;
 		uint64_t block = p->block + (off >> fs->block_bits);
 		uint64_t at = fs->j.n_newer ? ext4_at(fs, block) : block << fs->block_bits;
+		uint32_t ino = p->g * fs->inodes_per_group + k + 1;
 		struct ext4_inode i;
 
-		ext4_inode_decode(fs, p->g * fs->inodes_per_group + k + 1, p->buf + off,
-				  at + (off & (fs->block_size - 1)), &i);
+		at = ext4_patch_at(fs, ino, at + (off & (fs->block_size - 1)));
+		ext4_inode_decode(fs, ino, p->buf + off, at, &i);
 		i.sum = fs->sums && s->what != EXT4_SCAN_DIRS ? p->sum[k - p->from]
 							      : EXT4_SUM_UNKNOWN;
 		i.lost = p->bad.n && ranges_overlap(&p->bad, (p->block << fs->block_bits) + off,

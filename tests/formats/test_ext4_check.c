@@ -126,27 +126,6 @@ static void what_is_wrong_in_their_volumes_is_found(void **state)
 	corpus_file(NULL);
 }
 
-/* Fast commits lie behind the log; a head (tag 9) opens them. */
-static void fast_commits_are_said_not_to_be_applied(void **state)
-{
-	enum { AREA = 1090 * 1024 };
-	static const uint8_t head[] = {9, 0, 8, 0};
-	const char *path = corpus_file("ext/e2fsprogs-j_recover_fast_commit.img.gz");
-	struct image *img;
-
-	(void)state;
-	if (!path)
-		skip();
-	img = image_file(path);
-	image_open(img, &ext4_ops);
-	assert_int_equal(image_seen(img, EXT4_FAST_COMMITS, ANYWHERE), 0);
-	image_poke(img, AREA, head, sizeof(head));
-	image_open(img, &ext4_ops);
-	assert_finding(img, EXT4_FAST_COMMITS, AREA);
-	image_free(img);
-	corpus_file(NULL);
-}
-
 /* A copy of the superblock is compared; an external journal is only said. */
 static void copies_and_external_journals(void **state)
 {
@@ -196,7 +175,6 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_is_wrong_is_found),
 		cmocka_unit_test(what_is_wrong_in_their_volumes_is_found),
-		cmocka_unit_test(fast_commits_are_said_not_to_be_applied),
 		cmocka_unit_test(copies_and_external_journals),
 		cmocka_unit_test(every_byte_has_its_owner),
 	};

@@ -10,7 +10,7 @@
 static const char mounted[] =
 	"truncate -s 16M v; mkfs.ext4 -qF -b %s v;"
 	"mkdir m; mount -o loop,%s v m || exit 1; trap 'umount m 2>/dev/null || true' EXIT;"
-	"for i in $(seq 1 30); do seq $i 900 >m/file$i; done; sync;"
+	"for i in $(seq 1 30); do seq $i 900 >m/file$i; done; sync -f m;"
 	"printf '\\300\\073\\071\\230 like a journal' >m/like; rm m/file1? m/file3;"
 	"mkdir m/new; seq 1 5000 >m/new/one; sync -f m; cp v disk; umount m;"
 	"cp disk w; mount -o loop w m; cp -r m/. tree; umount m; rmdir tree/lost+found; rm v w;"
@@ -73,7 +73,7 @@ static void a_damaged_log_does_no_harm(void **state)
 static const char deleted[] =
 	"truncate -s 16M disk; mkfs.ext4 -qF disk;"
 	"mkdir m; mount -o loop disk m || exit 1; trap 'umount m 2>/dev/null || true' EXIT;"
-	"mkdir m/folder; seq 1 4000 >m/one; seq 1 5000 >m/folder/two; seq 1 30 >m/stays; sync;"
+	"mkdir m/folder; seq 1 4000 >m/one; seq 1 5000 >m/folder/two; seq 1 30 >m/stays; sync -f m;"
 	"cp m/one tree; cp -r m/folder tree; rm m/one m/folder/two; umount m; rmdir m";
 
 static void deleted_files_come_back_from_the_journal(void **state)

@@ -79,6 +79,28 @@ static void fix_gpt(uint8_t *data, size_t size, uint8_t *p)
 	memcpy(p + 0x10, &crc, sizeof(crc));
 }
 
+/* ext4's fast commits: a head opens them, and each tail has a CRC-32C of all since the last. */
+static void fix_fast_commits(uint8_t *p, size_t size)
+{
+	uint32_t crc = 0;
+	size_t off = 0;
+
+	while (off + 12 <= size) {
+		unsigned tag = p[off] | p[off + 1] << 8, len = p[off + 2] | p[off + 3] << 8;
+		le32_t sum;
+
+		if (!tag || tag > 9 || off + 4 + len > size)
+			return;
+		crc = sum_crc32c(crc, p + off, tag == 8 ? 8 : 4 + len);
+		sum = to_le32(crc);
+		if (tag == 8) {
+			memcpy(p + off + 8, &sum, sizeof(sum));
+			crc = 0;
+		}
+		off += 4 + len;
+	}
+}
+
 static void fix_sums(uint8_t *data, size_t size)
 {
 	for (size_t off = 0; off + SECTOR <= size; off += SECTOR) {
@@ -92,6 +114,8 @@ static void fix_sums(uint8_t *data, size_t size)
 			fix_batmap(data, size, p);
 		else if (!memcmp(p, "EFI PART", 8))
 			fix_gpt(data, size, p);
+		else if (!memcmp(p, "\x09\0\x08\0\0\0\0\0", 8))
+			fix_fast_commits(p, size - off);
 	}
 	/* Virtual PC's footers of 511 bytes end the file without ending a sector. */
 	if (size >= 511 && size % SECTOR == 511 && !memcmp(data + size - 511, "conectix", 8))

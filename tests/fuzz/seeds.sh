@@ -101,6 +101,14 @@ ext ext4-plain '-t ext4 -O ^metadata_csum,^64bit,^resize_inode'
 ext ext4-inline '-t ext4 -O inline_data,^metadata_csum'
 ext ext4-bigalloc '-t ext4 -O bigalloc -C 2048'
 ext ext4-groups '-t ext4 -g 256 -O meta_bg,^resize_inode,^metadata_csum'
-rm -r tree
+# A journal that is too small for mke2fs, empty but for fast commits, as a file.
+ext ext4-fast '-t ext4 -O ^metadata_csum,^64bit,^resize_inode'
+python3 "$here/fast_commits.py" >journal
+debugfs -w -f /dev/stdin ext4-fast >/dev/null 2>&1 <<'EOS'
+write journal journal
+set_super_value journal_inum 16
+feature has_journal needs_recovery fast_commit
+EOS
+rm -r tree journal
 python3 "$here/seeds.py"
 touch .made
