@@ -20,7 +20,7 @@ enum ck_inode {
 	CK_ORPHAN = 8, /* in the orphan list: in use, with no name */
 	CK_EA = 16,    /* holds the value of an extended attribute */
 	CK_CRYPT = 32, /* encrypted */
-	CK_SEEN = 64,  /* its block in the table was read */
+	CK_SEEN = 64,  /* it was read; without this, CK_BAD: it is lost */
 	CK_REACHED = 128,
 };
 

@@ -333,9 +333,15 @@ static int check_inode(void *arg, const struct ext4_inode *i)
 
 	session_checked(c->l->s, i->raw_len);
 	if (i->lost) {
-		/* Whether it was in use, nobody can say. */
+		c->inode[i->ino] |= CK_BAD;
 		ck_say(c, EXT4_INODE_LOST, i->ino, i->at, i->raw_len, NULL, NULL,
 		       "inode %" PRIu32 " can't be read", i->ino);
+		return 0;
+	}
+	if (i->noise) {
+		c->inode[i->ino] |= CK_BAD;
+		ck_say(c, EXT4_INODE_LOST, i->ino, i->at, i->raw_len, NULL, NULL,
+		       "inode %" PRIu32 " is overwritten: what is there can't be an inode", i->ino);
 		return 0;
 	}
 	c->inode[i->ino] |= CK_SEEN;
@@ -395,7 +401,7 @@ static int shared_of(void *arg, const struct ext4_inode *i)
 {
 	struct shared s = {arg, i};
 
-	if (i->lost || !(s.c->inode[i->ino] & CK_USED))
+	if (i->lost || i->noise || !(s.c->inode[i->ino] & CK_USED))
 		return 0;
 	return ext4_map(s.c->fs, i, &s.c->budget, find_shared, &s);
 }

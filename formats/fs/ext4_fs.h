@@ -143,6 +143,7 @@ struct ext4_inode {
 	uint32_t extra;	      /* i_extra_isize, bounded to the inode */
 	const uint8_t *block; /* i_block, 60 bytes */
 	bool lost;	      /* it could not be read */
+	bool noise;	      /* what is there can't be an inode; nothing of it is to be used */
 	uint8_t sum;	      /* enum ext4_sum */
 };
 

@@ -135,7 +135,9 @@ struct ext4_group ext4_group(const struct ext4 *fs, uint32_t g)
 {
 	struct ext4_group gr = decode(fs, fs->gdt + (size_t)g * fs->desc_size);
 
-	gr.fresh = fs->gdt_state[g / fs->descs_per_block] == EXT4_GDT_FIRST && !fs->sb_copy;
+	/* A checksum speaks for the descriptor, whatever became of the superblock before it. */
+	gr.fresh = fs->gdt_state[g / fs->descs_per_block] == EXT4_GDT_FIRST &&
+		   (!fs->sb_copy || fs->gd_sums);
 	/* A descriptor with a wrong checksum may say anything. */
 	if (gr.fresh && fs->gd_sums)
 		gr.fresh =

@@ -17,6 +17,33 @@ static bool has_field(const struct ext4_inode *i, size_t end)
 #define HAS_FIELD(i, f)                                                                            \
 	has_field(i, offsetof(struct ext4_dinode, f) + sizeof(((struct ext4_dinode *)0)->f))
 
+static bool kind_known(const struct ext4_inode *i)
+{
+	static const uint16_t kinds[] = {EXT4_S_FIFO, EXT4_S_CHR, EXT4_S_DIR, EXT4_S_BLK,
+					 EXT4_S_REG,  EXT4_S_LNK, EXT4_S_SOCK};
+
+	for (size_t k = 0; k < sizeof(kinds) / sizeof(*kinds); k++)
+		if (ext4_is(i, kinds[k]))
+			return true;
+	return false;
+}
+
+/*
+ * Is it something else that was written over an inode? The checksum must be wrong, and four fields
+ * beyond all bounds: one damaged cipher block, of 16 bytes, does not get there.
+ */
+static bool is_noise(const struct ext4 *fs, const struct ext4_inode *i)
+{
+	const struct ext4_dinode *d = (const void *)i->raw;
+	uint32_t extra = i->raw_len > EXT4_GOOD_OLD_INODE ? le16(d->extra_isize) : 0;
+	int odd = (i->mode && !kind_known(i)) + (i->links && i->dtime) + (le32(d->faddr) != 0) +
+		  (extra % 4 || extra + EXT4_GOOD_OLD_INODE > i->raw_len) +
+		  (le32(d->size_hi) >> 12 != 0) +
+		  (i->sectors >> (fs->block_bits - 9) > fs->blocks) + (i->file_acl >= fs->blocks);
+
+	return odd >= 4 && fs->sums && ext4_inode_stored_sum(i) != ext4_inode_sum(fs, i);
+}
+
 void ext4_inode_decode(const struct ext4 *fs, uint32_t ino, const uint8_t *raw, uint64_t at,
 		       struct ext4_inode *i)
 {
@@ -56,6 +83,7 @@ void ext4_inode_decode(const struct ext4 *fs, uint32_t ino, const uint8_t *raw, 
 
 		i->extra = extra <= i->raw_len - EXT4_GOOD_OLD_INODE ? extra : 0;
 	}
+	i->noise = is_noise(fs, i);
 }
 
 uint32_t ext4_inode_sum(const struct ext4 *fs, const struct ext4_inode *i)
@@ -100,7 +128,7 @@ bool ext4_inode_sum_ok(const struct ext4 *fs, const struct ext4_inode *i)
 bool ext4_inode_in_use(const struct ext4_inode *i)
 {
 	/* dtime of an inode in the orphan list is the next one's number, and it has no links. */
-	return !i->lost && i->mode && i->links;
+	return !i->lost && !i->noise && i->mode && i->links;
 }
 
 bool ext4_inode_addr(const struct ext4 *fs, uint32_t ino, uint64_t *block, uint32_t *off)
@@ -131,7 +159,7 @@ static int read_inode(struct ext4 *fs, uint32_t ino, uint64_t block, uint32_t of
 	ext4_put(fs, it);
 	ext4_inode_decode(fs, ino, buf, ext4_patch_at(fs, ino, ext4_at(fs, block) + off), i);
 	i->lost = lost;
-	return lost ? -EIO : 0;
+	return lost || i->noise ? -EIO : 0;
 }
 
 int ext4_inode_read(struct ext4 *fs, uint32_t ino, uint8_t *buf, struct ext4_inode *i)

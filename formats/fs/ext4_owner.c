@@ -163,7 +163,7 @@ static int one_inode(void *arg, const struct ext4_inode *i)
 
 	a->i = i;
 	a->e.path = NULL;
-	a->inodes_lost |= i->lost;
+	a->inodes_lost |= i->lost || i->noise;
 	ext4_inode_addr(a->fs, i->ino, &block, &off);
 	o.off = o.start = (block << a->fs->block_bits) + off;
 	o.len = o.size = i->raw_len;

@@ -111,7 +111,8 @@ static int emit_live(struct all *a, const struct ext4_inode *i, size_t n, bool s
 /* Did a file use this inode once? */
 static bool was_used(const struct ext4 *fs, const struct ext4_inode *i)
 {
-	return i->ino >= fs->first_ino && i->mode & EXT4_S_TYPE && !i->links && !i->lost;
+	return i->ino >= fs->first_ino && i->mode & EXT4_S_TYPE && !i->links && !i->lost &&
+	       !i->noise;
 }
 
 /* A deleted file, under every name that was deleted and led to it. */

@@ -97,6 +97,44 @@ static void the_superblock_is_lost(void **state)
 	}
 }
 
+/* With the checksums of the descriptors there is one finding, and not one for each unused bitmap. */
+static void a_lost_superblock_is_all_that_is_wrong(void **state)
+{
+	struct image *img = make("-t ext4 -b 1024 -g 2048");
+
+	(void)state;
+	wipe(img, 1024, 1024);
+	image_check(img, &ext4_ops);
+	assert_finding(img, EXT4_SUPER_LOST, 1024);
+	assert_int_equal(image_worse(img, BLEMISH), 1);
+	image_free(img);
+}
+
+/*
+ * Noise over a block of the inode table costs the inodes that were there: no field of it is
+ * looked into, nothing is in use for its sake, and the bitmaps are not blamed.
+ */
+static void noise_in_an_inode_table_is_no_inodes(void **state)
+{
+	struct image *img = make("-t ext4 -b 1024 -g 2048");
+	uint64_t at = field(img, gdt_at(img) + 8) * 1024 + 4 * 1024, x = 88172645463325252u;
+
+	(void)state;
+	for (size_t k = 0; k < 1024; k++) {
+		x ^= x << 13;
+		x ^= x >> 7;
+		x ^= x << 17;
+		img->buf[at + k] = (uint8_t)(x >> 24);
+	}
+	image_check(img, &ext4_ops);
+	for (size_t k = 0; k < 4; k++)
+		assert_finding(img, EXT4_INODE_LOST, at + 256 * k);
+	assert_int_equal(image_seen(img, EXT4_INODE_FIELD, ANYWHERE), 0);
+	assert_int_equal(image_seen(img, EXT4_INODE_SUM, ANYWHERE), 0);
+	assert_int_equal(image_seen(img, EXT4_INODE_BITMAP, ANYWHERE), 0);
+	image_free(img);
+}
+
 static void the_superblock_has_another_byte(void **state)
 {
 	struct image *img = make(made[0]);
@@ -340,6 +378,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_superblock_is_lost),
+		cmocka_unit_test(a_lost_superblock_is_all_that_is_wrong),
+		cmocka_unit_test(noise_in_an_inode_table_is_no_inodes),
 		cmocka_unit_test(the_superblock_has_another_byte),
 		cmocka_unit_test(without_a_copy_a_wrong_checksum_is_said),
 		cmocka_unit_test(the_descriptors_are_lost),
