@@ -193,3 +193,18 @@ uint64_t qcow2_build_snapshot(struct qcow2_build *b, const char *id, const char 
 	b->snapshots = (at + 56 + id_len + name_len + 7) & ~UINT64_C(7);
 	return at;
 }
+
+uint64_t qcow2_build_bitmap(struct qcow2_build *b, uint32_t flags)
+{
+	uint64_t dir = qcow2_build_cluster(b), table = qcow2_build_cluster(b);
+	be64_t ext[3] = {to_be64(UINT64_C(1) << 32), to_be64(32), to_be64(dir)};
+
+	image_be64(b->img, dir, table);
+	image_be32(b->img, dir + 8, 1);
+	image_be32(b->img, dir + 12, flags);
+	image_poke(b->img, dir + 16, "\x01\x10\x00\x01", 4);
+	image_poke(b->img, dir + 24, "b", 1);
+	image_be64(b->img, 88, QCOW2_AUTOCLEAR_BITMAPS);
+	qcow2_build_extension(b, QCOW2_EXT_BITMAPS, ext, sizeof(ext));
+	return dir;
+}

@@ -42,5 +42,7 @@ uint64_t qcow2_build_packed(struct qcow2_build *b, uint64_t off, const void *byt
 uint64_t qcow2_build_extension(struct qcow2_build *b, uint32_t type, const void *data, size_t len);
 /* qcow2_build_snapshot() - of the disk as it is; returns the address of its table entry */
 uint64_t qcow2_build_snapshot(struct qcow2_build *b, const char *id, const char *name);
+/* qcow2_build_bitmap() - an extension with one bitmap named "b"; returns its directory's address */
+uint64_t qcow2_build_bitmap(struct qcow2_build *b, uint32_t flags);
 
 #endif
