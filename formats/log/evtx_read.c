@@ -11,7 +11,7 @@
 #include "vdiskck/core/session.h"
 
 enum {
-	AHEAD = 8, /* chunks per thread and round */
+	AHEAD = 4, /* chunks for each thread that are read, or wait for their turn to be handed over */
 	LABEL = 256,
 	TABLE_BUDGET = 1024, /* definitions of one chunk; each takes 24 bytes and more */
 	OUT_KEPT = 1 << 20,  /* text of slack records that is handed on at once */
@@ -39,8 +39,7 @@ struct reading {
 	struct log_run *run, *own_run;
 	char label[LABEL];
 	struct slot *slot;
-	unsigned slots;
-	uint64_t first; /* place of slot[0]'s chunk */
+	unsigned slots; /* of chunks; one more is for what is in slack */
 	struct evtx_slack *slack;
 	pthread_mutex_t lock; /* of priming, and of @slack */
 	bool primed;
@@ -183,8 +182,8 @@ static int chunk_records(struct reading *r, struct slot *s)
 static int work(void *arg, size_t i)
 {
 	struct reading *r = arg;
-	struct slot *s = &r->slot[i];
-	int err = session_stopped(r->l->s) ? -EINTR : load(s, r->l, r->first + i);
+	struct slot *s = &r->slot[i % r->slots];
+	int err = session_stopped(r->l->s) ? -EINTR : load(s, r->l, i);
 
 	s->out.len = 0;
 	if (err || s->c.empty)
@@ -199,7 +198,7 @@ static int work(void *arg, size_t i)
 static int slack_record(void *arg, const struct evtx_chunk *c, const struct evtx_frame *f)
 {
 	struct reading *r = arg;
-	struct slot *s = &r->slot[0];
+	struct slot *s = &r->slot[r->slots];
 	struct pending p = {0};
 	struct log_event e;
 	int err;
@@ -226,41 +225,46 @@ static int slack_record(void *arg, const struct evtx_chunk *c, const struct evtx
 
 static int slack(struct reading *r)
 {
-	struct slot *s = &r->slot[0];
+	struct slot *s = &r->slot[r->slots];
 	int err = prime(r);
 
 	s->out.len = 0;
 	s->c = (struct evtx_chunk){0};
+	pthread_mutex_lock(&r->lock);
 	if (!err)
 		err = evtx_slack_walk(r->slack, r->l, slack_record, r);
+	pthread_mutex_unlock(&r->lock);
 	if (!err && s->out.len)
 		err = r->sink->text(r->sink->arg, s->out.p, s->out.len);
+	return err;
+}
+
+static int hand_over(void *arg, size_t i)
+{
+	struct reading *r = arg;
+	const struct evtx *v = r->l->priv;
+	struct slot *s = &r->slot[i % r->slots];
+	bool full = false;
+	int err = s->out.len ? r->sink->text(r->sink->arg, s->out.p, s->out.len) : 0;
+
+	if (r->slack) {
+		pthread_mutex_lock(&r->lock);
+		full = evtx_slack_full(r->slack);
+		pthread_mutex_unlock(&r->lock);
+	}
+	if (!err && full)
+		err = slack(r);
+	session_progress(r->l->s, "reading the log", i + 1, v->chunks);
 	return err;
 }
 
 static int live(struct reading *r)
 {
 	const struct evtx *v = r->l->priv;
-	unsigned jobs = r->sink->jobs ? r->sink->jobs : session_jobs(r->l->s);
-	int err = 0;
-
 	/* Events that are handed over one by one have to come one by one. */
-	if (!r->sink->render || r->slots == 1)
-		jobs = 1;
-	for (r->first = 0; r->first < v->chunks && !err; r->first += r->slots) {
-		uint64_t left = v->chunks - r->first;
-		size_t n = left < r->slots ? (size_t)left : r->slots;
+	unsigned jobs = r->slots / AHEAD;
 
-		err = pool_run(jobs, n, work, r);
-		for (size_t i = 0; i < n && !err; i++)
-			if (r->slot[i].out.len)
-				err = r->sink->text(r->sink->arg, r->slot[i].out.p,
-						    r->slot[i].out.len);
-		if (!err && r->slack && evtx_slack_full(r->slack))
-			err = slack(r);
-		session_progress(r->l->s, "reading the log", r->first + n, v->chunks);
-	}
-	return err;
+	return pool_run_in_order(jobs, v->chunks, r->slots, work, hand_over, r);
 }
 
 static int claim_next(struct reading *r)
@@ -282,13 +286,13 @@ int evtx_records(struct layer *l, const struct log_sink *sink)
 	int err;
 
 	r.slots = sink->render && jobs > 1 ? jobs * AHEAD : 1;
-	r.slot = calloc(r.slots, sizeof(*r.slot));
+	r.slot = calloc(r.slots + 1, sizeof(*r.slot));
 	if (!r.run)
 		r.run = r.own_run = log_run_new();
 	r.slack = sink->slack ? evtx_slack_new() : NULL;
 	pthread_mutex_init(&r.lock, NULL);
 	err = r.slot && r.run && (r.slack || !sink->slack) ? 0 : -ENOMEM;
-	for (unsigned i = 0; i < r.slots && !err; i++)
+	for (unsigned i = 0; i <= r.slots && !err; i++)
 		err = slot_init(&r.slot[i], r.run) ? 0 : -ENOMEM;
 	if (!err)
 		err = evtx_label(l, r.label, sizeof(r.label));
@@ -298,7 +302,7 @@ int evtx_records(struct layer *l, const struct log_sink *sink)
 		err = claim_next(&r);
 	if (!err && r.slack)
 		err = slack(&r);
-	for (unsigned i = 0; r.slot && i < r.slots; i++)
+	for (unsigned i = 0; r.slot && i <= r.slots; i++)
 		slot_free(&r.slot[i]);
 	free(r.slot);
 	evtx_slack_free(r.slack);

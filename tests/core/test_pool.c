@@ -79,6 +79,68 @@ static void the_first_error_stops_the_rest(void **state)
 	assert_in_range(t.calls, 101, 100 + 4);
 }
 
+/* What is handed on, in order; how far ahead of it work began. */
+static struct {
+	size_t next, fail_at;
+	atomic_size_t handed;
+	atomic_bool early, twice;
+	atomic_bool busy;
+} order;
+
+static int work_ahead(void *arg, size_t i)
+{
+	if (i >= atomic_load(&order.handed) + 8)
+		atomic_store(&order.early, true);
+	return work(arg, i);
+}
+
+static int hand_on(void *arg, size_t i)
+{
+	assert_ptr_equal(arg, &t);
+	if (atomic_exchange(&order.busy, true))
+		atomic_store(&order.twice, true);
+	if (i != order.next++)
+		atomic_store(&order.twice, true);
+	atomic_store(&order.busy, false);
+	if (i == order.fail_at)
+		return -EPIPE;
+	atomic_fetch_add(&order.handed, 1);
+	return 0;
+}
+
+static int in_order(unsigned threads, size_t fail_at, size_t hand_fails)
+{
+	start(fail_at);
+	memset(&order, 0, sizeof(order));
+	order.fail_at = hand_fails;
+	return pool_run_in_order(threads, N, 8, work_ahead, hand_on, &t);
+}
+
+static void results_are_handed_on_in_order_one_at_a_time(void **state)
+{
+	(void)state;
+	for (unsigned threads = 1; threads <= 16; threads++) {
+		assert_int_equal(in_order(threads, N, N), 0);
+		assert_int_equal(t.calls, N);
+		assert_int_equal(order.next, N);
+		assert_false(order.twice);
+		assert_false(order.early);
+	}
+	assert_int_equal(pool_run_in_order(4, 0, 8, work_ahead, hand_on, &t), 0);
+}
+
+static void an_error_of_work_or_of_handing_on_stops_both(void **state)
+{
+	(void)state;
+	for (unsigned threads = 1; threads <= 4; threads++) {
+		assert_int_equal(in_order(threads, 100, N), -EIO);
+		assert_in_range(order.next, 0, 100);
+		assert_int_equal(in_order(threads, N, 50), -EPIPE);
+		assert_int_equal(order.next, 51);
+		assert_in_range(t.calls, 51, 51 + 8);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -86,6 +148,8 @@ int main(void)
 		cmocka_unit_test(one_thread_is_the_caller_s),
 		cmocka_unit_test(nothing_to_do_is_no_error),
 		cmocka_unit_test(the_first_error_stops_the_rest),
+		cmocka_unit_test(results_are_handed_on_in_order_one_at_a_time),
+		cmocka_unit_test(an_error_of_work_or_of_handing_on_stops_both),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

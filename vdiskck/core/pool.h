@@ -11,5 +11,12 @@
  * The caller's thread works too; with one thread no other is made.
  */
 int pool_run(unsigned threads, size_t n, int (*fn)(void *arg, size_t i), void *arg);
+/*
+ * pool_run_in_order() - the same, and @done(arg, i) for each in turn, one at a time, on any thread
+ * @ahead: work i begins no earlier than @done(i - @ahead) returned, so @ahead slots are enough for
+ * results. The first error of either stops both.
+ */
+int pool_run_in_order(unsigned threads, size_t n, size_t ahead, int (*fn)(void *arg, size_t i),
+		      int (*done)(void *arg, size_t i), void *arg);
 
 #endif
