@@ -79,6 +79,14 @@ static void put_file(FILE *f, const struct location *loc)
 		name_escape(loc->file->path, strlen(loc->file->path), name, sizeof(name)));
 }
 
+/* A listing of a registry key, a value that a transaction log has. */
+static bool made_up(const struct location *loc)
+{
+	const struct layer *below = loc->w[loc->n - 1].l->below;
+
+	return below && below->ops->fs && below->ops->fs->opens_folders;
+}
+
 static void text_location(FILE *f, const struct location *loc)
 {
 	char size[SIZE_TEXT];
@@ -92,7 +100,11 @@ static void text_location(FILE *f, const struct location *loc)
 			size_text(w->len, size));
 	}
 	if (loc->packed)
-		fputs("    stored compressed: any byte of the packed run counts for all of it\n",
+		fputs(made_up(loc)
+			      ? "    put together from there and from elsewhere: none of its bytes "
+				"has a place of its own\n"
+			      : "    stored compressed: any byte of the packed run counts for "
+				"all of it\n",
 		      f);
 	if (loc->kind == EXTENT_ZERO)
 		fprintf(f, "    not stored: %s says that these are zeros\n", loc->w[0].l->path);

@@ -24,11 +24,35 @@ static int memory_read(struct layer *l, uint64_t off, void *buf, size_t len, str
 	return r;
 }
 
+static int map_run(struct layer *l, uint64_t off, struct extent *run)
+{
+	const struct fs_memory *m = l->priv;
+	uint64_t end = l->size;
+
+	for (size_t i = 0; i < m->runs; i++) {
+		const struct fs_memory_run *r = &m->run[i];
+
+		if (off >= r->off && off - r->off < r->len) {
+			*run = (struct extent){.off = off,
+					       .len = r->len - (off - r->off),
+					       .kind = EXTENT_DATA,
+					       .in = l->below,
+					       .at = r->at + (off - r->off)};
+			return 0;
+		}
+		if (r->off > off && r->off < end)
+			end = r->off;
+	}
+	*run = (struct extent){.off = off, .len = end - off, .kind = EXTENT_LOST, .why = m->why};
+	return 0;
+}
+
 static int memory_map(struct layer *l, uint64_t off, struct extent *run)
 {
 	const struct fs_memory *m = l->priv;
 
-	(void)off;
+	if (m->run)
+		return map_run(l, off, run);
 	*run = (struct extent){.len = l->size, .kind = EXTENT_ZERO};
 	if (m->at_len) {
 		run->kind = EXTENT_DATA;
@@ -44,6 +68,7 @@ static void memory_close(struct layer *l)
 	struct fs_memory *m = l->priv;
 
 	free(m->buf);
+	free(m->run);
 	ranges_free(&m->bad);
 	free(m);
 }
@@ -64,6 +89,7 @@ int fs_memory_new(struct layer *fs, const char *path, struct fs_memory *m, struc
 	if (!*file) {
 		free(own);
 		free(m->buf);
+		free(m->run);
 		ranges_free(&m->bad);
 		return -ENOMEM;
 	}

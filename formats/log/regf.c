@@ -240,6 +240,29 @@ int regf_value(const struct regf *h, uint32_t key, const char *name, uint32_t *f
 	return 0;
 }
 
+static bool replaced(const struct regf *h, uint64_t at, uint32_t len)
+{
+	for (size_t i = 0; i < h->n_pages; i++)
+		if (h->page[i].off < at - REGF_BASE + len &&
+		    at - REGF_BASE < (uint64_t)h->page[i].off + h->page[i].len)
+			return true;
+	return false;
+}
+
+/* Bytes [@from, @from + @len) of the value lie at @at of the hive's layer. */
+static int add_run(const struct regf *h, struct regf_data *d, uint32_t from, uint32_t len,
+		   uint64_t at)
+{
+	struct regf_run *more = realloc(d->run, (d->runs + 1) * sizeof(*more));
+
+	if (!more)
+		return -ENOMEM;
+	d->run = more;
+	d->run[d->runs++] = (struct regf_run){from, len, at};
+	d->logged |= replaced(h, at, len);
+	return 0;
+}
+
 /* Copy @len bytes of the cell at @off; what is not there is lost. */
 static int take(const struct regf *h, struct regf_data *d, uint32_t from, uint32_t off,
 		uint32_t len)
@@ -248,9 +271,11 @@ static int take(const struct regf *h, struct regf_data *d, uint32_t from, uint32
 	uint32_t have = !s.p ? 0 : s.len < len ? (uint32_t)s.len : len;
 	int r = 0;
 
-	if (have)
+	if (have) {
 		memcpy(d->p + from, s.p, have);
-	if (have < len)
+		r = add_run(h, d, from, have, s.addr);
+	}
+	if (have < len && !r)
 		r = ranges_add(&d->bad, from + have, len - have, GRADE_LOST, REGF_VALUE_DATA);
 	for (size_t i = ranges_find(&h->lost, s.addr); have && i < h->lost.n && !r; i++) {
 		const struct range *b = &h->lost.v[i];
@@ -310,7 +335,8 @@ int regf_data(const struct regf *h, uint32_t value, struct regf_data *d)
 	if (le32(vk->size) & REGF_INLINE) {
 		d->len = size < 4 ? size : 4;
 		memcpy(d->p, &vk->data, d->len);
-		return 0;
+		r = add_run(h, d, 0, d->len, d->at);
+		goto out;
 	}
 	s = regf_cell(h, le32(vk->data), NULL);
 	if (s.p) {
@@ -321,6 +347,7 @@ int regf_data(const struct regf *h, uint32_t value, struct regf_data *d)
 		r = take_big(h, d, s);
 	else
 		r = take(h, d, 0, le32(vk->data), d->len);
+out:
 	if (r)
 		regf_data_free(d);
 	return r;
@@ -329,6 +356,7 @@ int regf_data(const struct regf *h, uint32_t value, struct regf_data *d)
 void regf_data_free(struct regf_data *d)
 {
 	free(d->p);
+	free(d->run);
 	ranges_free(&d->bad);
 	*d = (struct regf_data){0};
 }

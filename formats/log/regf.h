@@ -128,12 +128,21 @@ int regf_value(const struct regf *h, uint32_t key, const char *name, uint32_t *f
 /* regf_name_equal() - do two names differ by case only? ASCII and Latin-1; others to the letter */
 bool regf_name_equal(const char *a, size_t a_len, const char *b, size_t b_len);
 
+/* Bytes of a value that the hive's file has as they are. */
+struct regf_run {
+	uint32_t off, len; /* in the value */
+	uint64_t at;	   /* in the hive's layer */
+};
+
 struct regf_data {
 	uint32_t type;
 	uint8_t *p; /* malloc'd; NULL when empty */
 	uint32_t len;
-	uint64_t at, at_len; /* where it lies in the hive's layer (of big data: its list) */
-	struct ranges bad;   /* of @p */
+	uint64_t at, at_len;  /* where it lies in the hive's layer (of big data: its list) */
+	struct ranges bad;    /* of @p */
+	struct regf_run *run; /* malloc'd, by offset: where it lies, what is in none is lost */
+	size_t runs;
+	bool logged; /* some of it is a log's: @run is not all */
 };
 /*
  * regf_data() - the data of a value, "big data" put together

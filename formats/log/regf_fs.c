@@ -285,7 +285,19 @@ static int hive_open_file(struct layer *l, const struct fs_entry *e, struct laye
 	r = regf_data(l->priv, (uint32_t)e->ref, &d);
 	if (r)
 		return r;
-	m = (struct fs_memory){d.p, d.len, d.bad, d.at, d.at_len};
+	m = (struct fs_memory){.buf = d.p,
+			       .len = d.len,
+			       .bad = d.bad,
+			       .at = d.at,
+			       .at_len = d.at_len,
+			       .why = REGF_VALUE_DATA};
+	if (!d.logged) {
+		m.run = calloc(d.runs + 1, sizeof(*m.run));
+		for (size_t i = 0; m.run && i < d.runs; i++)
+			m.run[m.runs++] =
+				(struct fs_memory_run){d.run[i].off, d.run[i].len, d.run[i].at};
+	}
+	free(d.run);
 	return fs_memory_new(l, e->path, &m, file);
 }
 

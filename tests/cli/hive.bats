@@ -80,6 +80,8 @@ disk() {
 	expect_status 0
 	[ "$(od -An -tu4 "$OUT/out/Select%3ACurrent" | tr -d ' ')" = 1 ]
 	# Down to the byte of the disk.
+	run_vdiskck locate disk.raw --file "$in"':\Select:Current'
+	lacks compressed <<<"$output"
 	run_vdiskck locate disk.raw --file "$in"':\Select:Current' --json
 	expect_json 'any(.record == "location" and .where[0].layer == "disk.raw")'
 }

@@ -106,6 +106,42 @@ static void keys_and_values_are_files(void **state)
 	image_free(img);
 }
 
+/* Every byte of a value has its place in the hive: inline, in a cell, in the segments of big data. */
+static void values_lie_where_map_says(void **state)
+{
+	static const char *const value[] = {"/Control/disk:Start", "/Control/disk:Name",
+					    "/Control/disk:Large"};
+	struct image *img = small(false);
+
+	(void)state;
+	image_open(img, &regf_ops);
+	for (size_t i = 0; i < 3; i++) {
+		const struct fs_ops *fs = img->top->ops->fs;
+		struct fs_entry *e;
+		struct layer *f;
+		size_t runs = 0;
+
+		assert_int_equal(fs->lookup(img->top, value[i], &e), 0);
+		assert_int_equal(fs->open_file(img->top, e, &f), 0);
+		for (uint64_t off = 0; off < f->size; runs++) {
+			struct extent run;
+			uint8_t *p = malloc(f->size);
+
+			assert_int_equal(layer_map(f, off, &run), 0);
+			assert_int_equal(run.kind, EXTENT_DATA);
+			assert_int_equal(run.packed, 0);
+			assert_int_equal(layer_read(f, off, p, run.len, NULL), 0);
+			assert_memory_equal(p, img->buf + run.at, run.len);
+			off += run.len;
+			free(p);
+		}
+		assert_int_equal(runs, i == 2 ? 2 : 1);
+		layer_free(f);
+		fs_entry_free(e);
+	}
+	image_free(img);
+}
+
 static void each_damaged_field_is_named(void **state)
 {
 	static const struct {
@@ -344,6 +380,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(keys_and_values_are_files),
+		cmocka_unit_test(values_lie_where_map_says),
 		cmocka_unit_test(each_damaged_field_is_named),
 		cmocka_unit_test(a_value_without_its_data_is_lost_not_zero),
 		cmocka_unit_test(keys_survive_the_list_that_named_them),
