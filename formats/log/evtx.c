@@ -12,7 +12,6 @@
 #include "vdiskck/core/sum.h"
 
 static const char file_magic[8] = "ElfFile";
-static const char chunk_magic[8] = "ElfChnk";
 
 enum {
 	PLACES = 16, /* for chunks, looked at where the file header is lost */
@@ -36,7 +35,7 @@ static int chunks_at(struct layer *below, uint64_t places)
 		if (off + EVTX_CHUNK_DATA > below->size ||
 		    layer_read(below, off, magic, sizeof(magic), NULL))
 			break;
-		n += !memcmp(magic, chunk_magic, sizeof(magic));
+		n += !memcmp(magic, EVTX_CHUNK_MAGIC, sizeof(magic));
 	}
 	return n;
 }
@@ -154,7 +153,7 @@ void evtx_chunk_look(struct evtx_chunk *c)
 	c->free_off = (uint32_t)c->len;
 	c->empty = all_zero(c->p, c->len < EVTX_CHUNK_DATA ? c->len : EVTX_CHUNK_DATA) &&
 		   all_zero(c->p, c->len);
-	if (c->len < sizeof(*h) || memcmp(h->magic, chunk_magic, sizeof(h->magic)))
+	if (c->len < sizeof(*h) || memcmp(h->magic, EVTX_CHUNK_MAGIC, sizeof(h->magic)))
 		return;
 	c->magic = true;
 	flags = le32(h->flags);

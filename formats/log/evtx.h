@@ -90,6 +90,8 @@ bool evtx_frame(const uint8_t *p, size_t len, size_t off, struct evtx_frame *f);
 bool evtx_frame_plausible(const uint8_t *p, const struct evtx_frame *f);
 bool evtx_frame_next(const uint8_t *p, size_t len, size_t off, struct evtx_frame *f);
 
+#define EVTX_CHUNK_MAGIC "ElfChnk" /* with its NUL */
+
 /* The 64 KiB (or what is there of them) at a place for a chunk, and what its checks say. */
 struct evtx_chunk {
 	const uint8_t *p;

@@ -82,6 +82,16 @@ static void learn(struct slot *s)
 			off = bx_learn(s->x, off);
 }
 
+/* A log is made larger ahead of its records: what has no chunk yet need not be read to be passed over. */
+static int load_used(struct slot *s, struct layer *l, uint64_t i)
+{
+	char magic[8] = "";
+	int r = layer_read(l, EVTX_FILE_HEADER + i * EVTX_CHUNK, magic, sizeof(magic), NULL);
+
+	s->c = (struct evtx_chunk){.empty = true};
+	return r || memcmp(magic, EVTX_CHUNK_MAGIC, sizeof(magic)) ? r : load(s, l, i);
+}
+
 /*
  * A damaged chunk needs what the sound ones know: a definition that was lost in it, or one to hold
  * against what is left there. Once per log, and only for damaged ones.
@@ -96,7 +106,7 @@ static int prime(struct reading *r)
 		const struct evtx *v = r->l->priv;
 
 		for (uint64_t i = 0; i < v->chunks && !err; i++) {
-			err = session_stopped(r->l->s) ? -EINTR : load(&s, r->l, i);
+			err = session_stopped(r->l->s) ? -EINTR : load_used(&s, r->l, i);
 			if (!err && evtx_chunk_sound(&s.c))
 				learn(&s);
 		}

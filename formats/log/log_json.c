@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The JSON line of an event, written by hand: there are millions, and json-c builds a tree of each. */
 #include "formats/log/log.h"
+#include "formats/log/simple.h"
 
 const char *log_state_name(enum log_state s)
 {
@@ -53,15 +54,6 @@ static bool number(const char *p, size_t n, unsigned least, unsigned most, unsig
 	return *v >= least && *v <= most;
 }
 
-/* The inverse of civil(). */
-static int64_t day_of(unsigned year, unsigned month, unsigned mday)
-{
-	unsigned y = year - (month <= 2), era = y / 400, yoe = y % 400;
-	unsigned doy = (153 * (month > 2 ? month - 3 : month + 9) + 2) / 5 + mday - 1;
-
-	return (int64_t)era * 146097 + yoe * 365 + yoe / 4 - yoe / 100 + doy - 719468;
-}
-
 bool log_time_parse(const char *p, size_t len, struct log_time *t)
 {
 	unsigned year, month, mday, hour, minute, second, scale = 100000000;
@@ -81,7 +73,7 @@ bool log_time_parse(const char *p, size_t len, struct log_time *t)
 			return false;
 		t->nsec += scale * (unsigned)(p[i] - '0');
 	}
-	t->sec = day_of(year, month, mday) * 86400 + hour * 3600 + minute * 60 + second;
+	t->sec = log_date(year, month, mday) + hour * 3600 + minute * 60 + second;
 	return true;
 }
 
