@@ -209,7 +209,7 @@ void buf_utf16(struct buf *b, const void *p, size_t units)
 }
 
 /* Length of the UTF-8 character at @p, 0 if there is none. RFC 3629, section 4. */
-static size_t utf8_len(const uint8_t *p, size_t len)
+size_t buf_utf8_len(const uint8_t *p, size_t len)
 {
 	size_t n = p[0] < 0x80 ? 1 : p[0] < 0xc2 ? 0 : p[0] < 0xe0 ? 2 : p[0] < 0xf0 ? 3 : 4;
 
@@ -245,7 +245,7 @@ void buf_json(struct buf *b, const char *s, size_t len)
 		if (i == len)
 			break;
 #endif
-		n = utf8_len(p + i, len - i);
+		n = buf_utf8_len(p + i, len - i);
 		if (n == 1) {
 			o = plain_json(p[i]) ? (*o = (char)p[i], o + 1) : put_json(o, p[i]);
 		} else if (n) {

@@ -69,6 +69,8 @@ static inline void buf_str(struct buf *b, const char *s)
 void buf_u64(struct buf *b, uint64_t v);
 void buf_i64(struct buf *b, int64_t v);
 
+/* buf_utf8_len() - bytes of the UTF-8 character at @p, @len at most; 0: there is none */
+size_t buf_utf8_len(const uint8_t *p, size_t len);
 /*
  * buf_json() - UTF-8 made the inside of a JSON string: no quotes around it
  * Bytes that are not UTF-8 are written as \xHH text, a control character as JSON escapes it.

@@ -311,6 +311,7 @@ static int textlog_check(struct layer *l)
 	struct text_lines x = {.in = l};
 	struct text_line line;
 	uint64_t at = 0, len = 0, end = 0;
+	bool noise = false;
 	int r;
 
 	while ((r = text_next(&x, &line)) == 1) {
@@ -320,11 +321,13 @@ static int textlog_check(struct layer *l)
 			len = end - at;
 			continue;
 		}
-		if (len && !line.hole)
+		noise |= line.noise;
+		if (len && !line.hole && (len >= TEXT_HOLE_MIN || !noise))
 			finding_fact(l, TEXTLOG_HOLE,
 				     &(struct fact){.in = l, .at = at, .at_len = len},
 				     "%" PRIu64 " bytes of zeros between lines of text", len);
 		len = 0;
+		noise = line.noise;
 	}
 	session_checked(l->s, end);
 	text_end(&x);

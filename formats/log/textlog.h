@@ -71,6 +71,7 @@ struct text_line {
 	bool hole;	   /* no line: NUL bytes, that nobody writes into a log */
 	bool lost;	   /* some of its bytes can't be read */
 	bool ended;	   /* there is a line end behind it */
+	bool noise;	   /* it is no text, by its bytes: what took the place of lines */
 };
 
 struct text_lines {
@@ -85,6 +86,11 @@ struct text_lines {
 	enum text_coding coding;
 	struct buf utf8;
 	bool begun;
+};
+
+enum {
+	TEXT_HOLE_MIN = 16, /* fewer zeros beside noise are of it */
+	TEXT_TELLING = 8,   /* bytes by which a line can be told from noise */
 };
 
 /* text_next() - 1: a line; 0: there is no more; -errno. text_end() whatever it returned. */

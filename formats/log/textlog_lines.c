@@ -125,6 +125,22 @@ static size_t hole_end(const struct text_lines *x, size_t step)
 	return at;
 }
 
+/* A quarter is neither text in UTF-8 nor what controls a terminal: Latin-1 has far less of that. */
+static bool is_noise(const char *p, size_t len)
+{
+	const uint8_t *b = (const uint8_t *)p;
+	size_t odd = 0, n;
+
+	for (size_t i = 0; i < len; i += n) {
+		n = 1;
+		if (b[i] >= 0x80)
+			n = buf_utf8_len(b + i, len - i);
+		odd += !n || (b[i] < 0x20 && !strchr("\t\r\x1b\f\b", b[i])) || b[i] == 0x7f;
+		n = n ? n : 1;
+	}
+	return len >= TEXT_TELLING && odd * 4 > len;
+}
+
 static void show(struct text_lines *x, size_t end, size_t step, struct text_line *line)
 {
 	size_t n = end - x->at;
@@ -142,6 +158,7 @@ static void show(struct text_lines *x, size_t end, size_t step, struct text_line
 		line->p = x->utf8.p;
 		line->len = x->utf8.len;
 	}
+	line->noise = is_noise(line->p, line->len);
 }
 
 int text_next(struct text_lines *x, struct text_line *line)

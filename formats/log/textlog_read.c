@@ -25,6 +25,7 @@ struct records {
 	bool open;
 	bool waits;   /* for a line that has its time */
 	bool more;    /* it goes on an event that was too long */
+	bool noise;   /* it is a run of bytes that are no text */
 	bool torn;    /* the line before had no end */
 	unsigned gap; /* what is wrong with a line that begins behind a hole */
 	bool local, guessed;
@@ -90,7 +91,12 @@ static int flush(struct records *rec)
 
 	if (!rec->open)
 		return 0;
-	rec->open = rec->waits = false;
+	if (rec->noise) {
+		rec->message.len = 0;
+		buf_u64(&rec->message, e->len);
+		buf_lit(&rec->message, " bytes that are no text");
+	}
+	rec->open = rec->waits = rec->noise = false;
 	e->failed |= rec->vouch;
 	e->state = e->failed ? LOG_DOUBTFUL : LOG_INTACT;
 	e->source = "text";
@@ -134,7 +140,8 @@ static void begin(struct records *rec, const struct text_line *line, const struc
 		rec->e.time = text_when(&rec->when, t);
 	rec->local = parts->kind && !t->zoned;
 	rec->guessed = parts->kind && !t->year && !t->epoch && !t->uptime;
-	rec->e.failed = (line->lost ? LOG_LOST : 0) | (parts->kind ? 0 : rec->gap);
+	rec->e.failed = (line->lost ? LOG_LOST : 0) | (parts->kind ? 0 : rec->gap) |
+			(line->noise ? LOG_CONTENT : 0);
 	buf_put(&rec->message, parts->message.p, parts->message.len);
 }
 
@@ -154,7 +161,7 @@ static int more(struct records *rec, const struct text_line *line)
 	}
 	buf_put(&rec->message, line->p, line->len);
 	rec->e.len = line->off + line->raw - rec->e.off;
-	rec->e.failed |= line->lost ? LOG_LOST : 0;
+	rec->e.failed |= (line->lost ? LOG_LOST : 0) | (line->noise ? LOG_CONTENT : 0);
 	return r;
 }
 
@@ -168,12 +175,32 @@ static int take_time(struct records *rec, const struct text_line *line,
 	return more(rec, line);
 }
 
+/* What took the place of lines: one event, however long. What it hit began before, and ends behind it. */
+static int take_noise(struct records *rec, const struct text_line *line)
+{
+	const struct text_parts none = {0};
+	int r = 0;
+
+	if (!rec->noise) {
+		r = flush(rec);
+		begin(rec, line, &none);
+		rec->noise = true;
+	}
+	rec->e.len = line->off + line->raw - rec->e.off;
+	rec->e.failed |= line->lost ? LOG_LOST : LOG_CONTENT;
+	rec->gap = LOG_CONTENT;
+	rec->torn = false;
+	return r;
+}
+
 static int take(struct records *rec, const struct text_line *line)
 {
 	struct text_parts parts;
 	bool leads = text_leads(line->p, line->len);
 	int r = 0;
 
+	if (rec->noise && line->hole && line->raw < TEXT_HOLE_MIN)
+		return take_noise(rec, line);
 	if (line->hole) {
 		/* What the line before went on with is not there, nor what the next one begins with. */
 		rec->gap = line->lost ? LOG_LOST : LOG_CONTENT;
@@ -183,6 +210,13 @@ static int take(struct records *rec, const struct text_line *line)
 		return flush(rec);
 	}
 	text_parse(line->p, line->len, &parts);
+	/* Noise has line ends in it, too: nothing can be told of a few bytes between two. */
+	if ((line->noise || (rec->noise && line->len < TEXT_TELLING)) && !parts.kind && !rec->torn)
+		return take_noise(rec, line);
+	if (rec->noise)
+		r = flush(rec);
+	if (r)
+		return r;
 	if (rec->torn && rec->open)
 		r = more(rec, line);
 	else if (rec->waits && parts.kind)

@@ -418,6 +418,31 @@ static void rotated_logs_are_unpacked(void **state)
 	}
 }
 
+/* A block of another file among the lines: one doubtful event, and no hole for each zero in it. */
+static void bytes_that_are_no_text_are_one_event(void **state)
+{
+	struct image *img;
+	char text[8192];
+	size_t n = sizeof(three) - 1;
+	uint32_t v = 1;
+
+	(void)state;
+	memcpy(text, three, n);
+	for (size_t i = 0; i < 4096; i++) {
+		v = v * 1103515245 + 12345;
+		text[n++] = (char)(v >> 16);
+	}
+	n += (size_t)sprintf(text + n, " the end of a line\n%s", three);
+	img = text_image(text, n);
+	image_check(img, &textlog_ops);
+	assert_int_equal(image_seen(img, TEXTLOG_HOLE, ANYWHERE), 0);
+	assert_int_equal(read_log(img->top, 0), 0);
+	has("bytes that are no text");
+	assert_in_range(got.n, 7, 8);
+	assert_in_range(got.doubtful, 1, 2);
+	image_free(img);
+}
+
 static void zeros_between_lines_are_a_hole(void **state)
 {
 	struct image *img;
@@ -540,6 +565,7 @@ int main(void)
 		cmocka_unit_test(a_name_says_what_a_lost_head_does_not),
 		cmocka_unit_test(rotated_logs_are_unpacked),
 		cmocka_unit_test(zeros_between_lines_are_a_hole),
+		cmocka_unit_test(bytes_that_are_no_text_are_one_event),
 		cmocka_unit_test(a_line_with_lost_bytes_is_doubtful),
 		cmocka_unit_test(a_line_without_end_comes_in_pieces),
 		cmocka_unit_test(damage_anywhere_ends_well),
