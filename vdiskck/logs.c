@@ -15,7 +15,7 @@
 
 enum { JUMP = 60 /* seconds */ };
 
-static struct log_place *add_place(struct logs *g, const char *layer, const char *path)
+struct log_place *logs_place(struct logs *g, const char *layer, const char *path)
 {
 	struct log_place *more = realloc(g->place, (g->n_places + 1) * sizeof(*more));
 	char *name;
@@ -74,7 +74,7 @@ static int found_again(struct logs *g, const struct log_event *e)
 }
 
 /* On a worker thread: a key and a line for each event that is wanted. */
-static int render(void *arg, const struct log_event *e, struct buf *out)
+int logs_render(void *arg, const struct log_event *e, struct buf *out)
 {
 	struct logs *g = arg;
 	struct log_event with = *e;
@@ -113,7 +113,7 @@ static void count(struct logs *g, struct log_place *p, const struct event_key *k
 }
 
 /* One at a time, in file order: events as render() made them. */
-static int text(void *arg, const char *p, size_t len)
+int logs_text(void *arg, const char *p, size_t len)
 {
 	struct logs *g = arg;
 	struct event_key k;
@@ -156,8 +156,8 @@ static int read_log(struct logs *g, struct layer *l)
 {
 	const struct log_driver *d = log_format(l);
 	struct log_sink sink = {.arg = g,
-				.render = render,
-				.text = text,
+				.render = logs_render,
+				.text = logs_text,
 				.slack = g->carve,
 				.run = g->run,
 				.words = g->words,
@@ -189,7 +189,7 @@ static struct layer *log_on(struct layer *f)
 	return l;
 }
 
-static void close_words(struct logs *g)
+void logs_close_words(struct logs *g)
 {
 	providers_close(g->words);
 	g->words = NULL;
@@ -227,7 +227,7 @@ static int read_file(struct logs *g, struct layer *fs, const struct fs_entry *e)
 {
 	const struct log_driver *d = asked_for(g, e->path);
 	const struct layer_ops *const only[] = {d ? d->ops : NULL, NULL};
-	struct log_place *p = add_place(g, fs->path, e->path);
+	struct log_place *p = logs_place(g, fs->path, e->path);
 	struct layer *f = NULL;
 	int r = p ? fs->ops->fs->open_file(fs, e, &f) : -ENOMEM;
 
@@ -315,82 +315,8 @@ static int read_volume(struct logs *g, struct layer *fs)
 		fs_entry_free(s.e[i]);
 	}
 	free(s.e);
-	close_words(g);
+	logs_close_words(g);
 	return r;
-}
-
-static int add_unused(void *arg, uint64_t off, uint64_t len, bool slack)
-{
-	(void)slack;
-	return ranges_add(arg, off, len, GRADE_DOUBTFUL, LAYER_UNKNOWN);
-}
-
-/*
- * Files in which what was in memory, or of a machine that slept, lies about: their bytes are nobody's
- * but may be logs'. A file's name is looked up without case, or as it stands, as the volume has it.
- */
-static int carve_file(struct logs *g, struct layer *fs, const char *path)
-{
-	struct log_sink sink = {.arg = g, .render = render, .text = text, .run = g->run};
-	struct fs_entry *e = NULL;
-	struct layer *f = NULL;
-	int r = fs_find(fs, path, &e);
-
-	if (!r && e->kind == FS_FILE && e->size && !e->deleted)
-		r = fs->ops->fs->open_file(fs, e, &f);
-	fs_entry_free(e);
-	if (r || !f)
-		return r == -ENOMEM || r == -EINTR ? r : 0;
-	sink.words = g->words;
-	g->path = path;
-	r = add_place(g, fs->path, path) ? log_carve(f, NULL, &sink) : -ENOMEM;
-	g->path = NULL;
-	layer_free(f);
-	return r;
-}
-
-static int carve_files(struct logs *g, struct layer *fs)
-{
-	static const char *const path[] = {"/pagefile.sys",	  "/swapfile.sys", "/hiberfil.sys",
-					   "/Windows/MEMORY.DMP", "/swapfile",	   "/swap.img"};
-	int r = 0;
-
-	for (size_t i = 0; i < sizeof(path) / sizeof(*path) && !r; i++)
-		r = carve_file(g, fs, path[i]);
-	return r;
-}
-
-static int carve(struct logs *g, struct layer *l)
-{
-	struct log_sink sink = {.arg = g, .render = render, .text = text, .run = g->run};
-	struct ranges unused = {0};
-	int r = add_place(g, l->path, NULL) ? 0 : -ENOMEM;
-
-	if (!r && l->ops->fs)
-		r = providers_open(l, &g->words);
-	sink.words = g->words;
-
-	if (!r && l->ops->fs)
-		r = l->ops->fs->unused(l, add_unused, &unused);
-	ranges_sort(&unused);
-	if (!r)
-		r = log_carve(l, l->ops->fs ? &unused : NULL, &sink);
-	ranges_free(&unused);
-	if (!r && l->ops->fs)
-		r = carve_files(g, l);
-	close_words(g);
-	return r;
-}
-
-/* What a layer holds that nobody who stands on it has claimed. */
-static bool to_carve(const struct layer *l)
-{
-	if (l->state || l->locked || l->chain_child || l->lazy)
-		return false;
-	if (l->ops->fs)
-		return l->ops->fs->unused && !log_format(l);
-	return !l->child && (l->ops->kind == LAYER_CONTAINER || l->ops->kind == LAYER_VOLUME ||
-			     l->ops->kind == LAYER_CIPHER);
 }
 
 static int visit(void *arg, struct layer *l)
@@ -400,15 +326,8 @@ static int visit(void *arg, struct layer *l)
 	if (!layer_within(l, g->r->volume) || l->state || l->chain_child)
 		return 0;
 	if (log_format(l))
-		return add_place(g, l->below->path, NULL) ? read_log(g, l) : -ENOMEM;
+		return logs_place(g, l->below->path, NULL) ? read_log(g, l) : -ENOMEM;
 	return l->ops->kind == LAYER_FILESYSTEM ? read_volume(g, l) : 0;
-}
-
-static int visit_carve(void *arg, struct layer *l)
-{
-	struct logs *g = arg;
-
-	return layer_within(l, g->r->volume) && to_carve(l) ? carve(g, l) : 0;
 }
 
 struct links {
@@ -475,7 +394,7 @@ int logs_read(struct logs *g)
 	if (!r && g->carve)
 		r = read_older(g);
 	if (!r && g->carve)
-		r = stack_walk(g->r->source, visit_carve, g);
+		r = logs_carve(g);
 	if (r == -EINTR)
 		run_interrupted(g->r, "events so far stand", "the rest was not read");
 	else if (r && !g->r->failed)

@@ -73,6 +73,14 @@ int logs_missing(struct logs *g,
 		 int (*fn)(void *arg, const struct log_gap *in, uint64_t first, uint64_t last),
 		 void *arg);
 
+/* For logs_carve.c: a place that events come from; each event of it, as struct log_sink has them. */
+struct log_place *logs_place(struct logs *g, const char *layer, const char *path);
+int logs_render(void *arg, const struct log_event *e, struct buf *out);
+int logs_text(void *arg, const char *p, size_t len);
+void logs_close_words(struct logs *g);
+/* logs_carve() - what every layer holds that nobody claims; 0 or -errno */
+int logs_carve(struct logs *g);
+
 /*
  * logs_copy() - write the file @f as it is below raw/, and a map beside it if part of it is lost
  * @root: folders above its path; @lost: bytes that are. 0 or -errno, said.

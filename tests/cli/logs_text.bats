@@ -178,3 +178,27 @@ events() { # IMAGE JQ
 	run -0 events l.img '[.source,.time,.message,.data.wall]'
 	[ "$output" = '["schedule","2023-05-17T11:34:56Z","scheduled: reboot","kernel update"]' ]
 }
+
+@test "logs: text logs of a FAT volume, in capitals as well; noise in one is one doubtful event" {
+	truncate -s 40M disk
+	mkfs.fat disk >/dev/null
+	mmd -i disk ::/var ::/var/log
+	printf 'Mar  3 10:00:01 node16 kernel: ata1: link is slow\n' >"$OUT/line"
+	mcopy -i disk "$OUT/line" ::/var/log/syslog
+	mcopy -i disk "$OUT/line" ::/var/log/MESSAGES
+	run_vdiskck logs disk --json
+	expect_status 0
+	expect_json '[.[] | select(.record == "event" and .message == "ata1: link is slow" and .computer == "node16")] | length == 2'
+	rm disk
+	truncate -s 40M disk
+	mkfs.fat disk >/dev/null
+	mmd -i disk ::/var ::/var/log
+	# The same noise each time.
+	(cat "$OUT/line"; python3 -c 'import random, sys
+random.seed(1); sys.stdout.buffer.write(random.randbytes(2880) + b"\n")'; cat "$OUT/line") >"$OUT/torn"
+	mcopy -i disk "$OUT/torn" ::/var/log/syslog
+	run_vdiskck logs disk --json
+	expect_status 2
+	expect_json '[.[] | select(.record == "event" and .state == "intact")] | length == 2'
+	expect_json 'any(.state == "doubtful" and (.message | test("^2[0-9]* bytes that are no text$")))'
+}
