@@ -145,30 +145,59 @@ static uint64_t cpio_end(struct span s, uint64_t at)
 	return 0;
 }
 
+/* The ways of packing that the kernel knows and we can undo. */
+static const struct packing {
+	const char *magic, *name;
+	size_t len;
+	enum unpack_method method;
+} packings[] = {{"\x1f\x8b", "gzip's CRC-32", 2, UNPACK_GZIP},
+		{"\xfd"
+		 "7zXZ",
+		 "xz's check", 5, UNPACK_XZ},
+		{"\x28\xb5\x2f\xfd", "zstd's checksum", 4, UNPACK_ZSTD},
+		{"\x02\x21\x4c\x18", "LZ4", 4, UNPACK_LZ4_LEGACY}};
+
+/* zstd: Content_Checksum_flag (RFC 8878 3.1.1.1.1); xz: the type of check in the stream's flags. */
+static bool has_sum(enum unpack_method m, const uint8_t *p, size_t len)
+{
+	return m == UNPACK_GZIP || (m == UNPACK_ZSTD && len > 4 && p[4] & 4) ||
+	       (m == UNPACK_XZ && len > 7 && p[7] & 15);
+}
+
+/* Unpacked without a checksum to prove it: is it an archive with its trailer? */
+static void judge_archive(struct linux_image *im, const struct packing *k, struct span out)
+{
+	uint64_t end = cpio_end(out, 0);
+
+	im->state = end ? LINUX_IMAGE_NO_SUM : LINUX_IMAGE_DIFFERS;
+	snprintf(im->text, sizeof(im->text), "%s%s",
+		 end ? "it unpacks to a whole archive, but carries no checksum"
+		     : "what it unpacks to is no whole archive",
+		 k->method == UNPACK_LZ4_LEGACY ? " (LZ4)" : "");
+}
+
 /* The packed archive at @at, to the end of the file. False: by nothing that we can unpack. */
 static bool unpack(struct span s, uint64_t at, struct linux_image *im, int *err)
 {
-	static const struct {
-		const char *magic, *name;
-		size_t len;
-		enum unpack_method method;
-	} packing[] = {{"\x1f\x8b", "gzip's CRC-32", 2, UNPACK_GZIP},
-		       {"\xfd"
-			"7zXZ",
-			"xz's check", 5, UNPACK_XZ},
-		       {"\x28\xb5\x2f\xfd", "zstd's checksum", 4, UNPACK_ZSTD}};
-
-	for (size_t i = 0; i < sizeof(packing) / sizeof(*packing); i++) {
-		const uint8_t *p = span_at(s, at, packing[i].len);
+	for (size_t i = 0; i < sizeof(packings) / sizeof(*packings); i++) {
+		const struct packing *k = &packings[i];
+		const uint8_t *p = span_at(s, at, k->len);
 		uint8_t *out = NULL;
 		size_t len = 0;
+		bool sum;
 
-		if (!p || memcmp(p, packing[i].magic, packing[i].len))
+		if (!p || memcmp(p, k->magic, k->len))
 			continue;
-		*err = unpack_all(packing[i].method, p, s.len - at, UNPACKED_MAX, &out, &len);
-		free(out);
+		sum = has_sum(k->method, p, s.len - at);
+		*err = unpack_all(k->method, p, s.len - at, UNPACKED_MAX, &out, &len);
 		im->at = at;
 		im->len = s.len - at;
+		if (!*err && !sum) {
+			judge_archive(im, k, (struct span){out, len, 0});
+			free(out);
+			return true;
+		}
+		free(out);
 		if (!*err)
 			im->state = LINUX_IMAGE_FITS;
 		else if (*err == -EBADMSG && len < UNPACKED_MAX)
@@ -178,9 +207,10 @@ static bool unpack(struct span s, uint64_t at, struct linux_image *im, int *err)
 		snprintf(im->text, sizeof(im->text),
 			 im->state == LINUX_IMAGE_FITS ? "%s fits"
 			 : im->state == LINUX_IMAGE_DIFFERS
-				 ? "it can't be unpacked, or %s does not fit"
+				 ? (sum ? "it can't be unpacked, or %s does not fit"
+					: "it can't be unpacked (%s)")
 				 : "larger than can be unpacked (%s)",
-			 packing[i].name);
+			 k->name);
 		return true;
 	}
 	return false;

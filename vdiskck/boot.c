@@ -90,11 +90,16 @@ char *boot_file(struct boot *b, struct layer *fs, const char *const *path)
 	return NULL;
 }
 
-static const struct file_hit *hit_of(const struct boot *b, const struct layer *fs, uint64_t id)
+/* What a finding names is known by its path alone. */
+static const struct file_hit *hit_of(const struct boot *b, const struct layer *fs,
+				     const struct fs_entry *e)
 {
-	for (size_t i = 0; i < b->r->hit.n; i++)
-		if (b->r->hit.v[i].fs == fs && b->r->hit.v[i].path && b->r->hit.v[i].id == id)
-			return &b->r->hit.v[i];
+	for (size_t i = 0; i < b->r->hit.n; i++) {
+		const struct file_hit *h = &b->r->hit.v[i];
+
+		if (h->fs == fs && h->path && (h->id == e->id || !strcmp(h->path, e->path)))
+			return h;
+	}
 	return NULL;
 }
 
@@ -107,7 +112,7 @@ static void say_file(const char *what, struct layer *fs, const char *path, const
 static enum boot_state look_at(struct boot *b, const char *what, struct layer *fs,
 			       const struct fs_entry *e, char *text, size_t cap)
 {
-	const struct file_hit *h = hit_of(b, fs, e->id);
+	const struct file_hit *h = hit_of(b, fs, e);
 	struct layer *f = NULL;
 	enum boot_state s = BOOT_HOLDS;
 	char size[SIZE_TEXT];
@@ -134,9 +139,12 @@ static enum boot_state look_at(struct boot *b, const char *what, struct layer *f
 	if (!fs->ops->fs->open_file(fs, e, &f))
 		s = boot_program(b, f, what, e->path, text, cap);
 	layer_free(f);
-	return s == BOOT_HOLDS && (e->path_sure != FS_SURE || e->data_sure != FS_SURE)
-		       ? BOOT_DOUBTFUL
-		       : s;
+	if (s != BOOT_HOLDS || (e->path_sure == FS_SURE && e->data_sure == FS_SURE))
+		return s;
+	snprintf(text + strlen(text), cap - strlen(text),
+		 "; but %s was put together from what is left",
+		 e->path_sure != FS_SURE ? "its path" : "where its data lies");
+	return BOOT_DOUBTFUL;
 }
 
 enum boot_state boot_add_file(struct boot *b, const char *what, struct layer *fs, const char *path)
@@ -322,6 +330,7 @@ void boot_examine(struct boot *b, struct run *r)
 	b->r = r;
 	stack_walk(r->source, find_volume, &v);
 	stack_walk(r->source, add_layer, b);
+	b->bios = boot_sector(b);
 	for (size_t i = 0; i < v.n && b->systems < BOOT_SYSTEMS && !b->err; i++) {
 		void (*examine)(struct boot *, struct layer *, struct layer *const *, size_t) =
 			boot_is_windows(v.fs[i]) ? boot_windows

@@ -40,6 +40,7 @@ struct boot {
 	size_t n;
 	struct boot_system system[BOOT_SYSTEMS];
 	unsigned systems; /* number of them; while one is examined, it is the last */
+	bool bios;	  /* the boot sector has code that starts something */
 	bool loader;	  /* boot_windows.c: the BCD named one, and it has a link */
 	int err;	  /* -ENOMEM, -EINTR: what stopped it */
 };
@@ -79,6 +80,8 @@ struct layer *boot_hive(struct boot *b, struct layer *fs, const char *path, stru
 /* boot_is_windows(), boot_is_linux() - is the file system the root of such a system? */
 bool boot_is_windows(struct layer *fs);
 bool boot_is_linux(struct layer *fs);
+/* boot_sector() - the link of a BIOS machine; false: this disk has no such code */
+bool boot_sector(struct boot *b);
 void boot_windows(struct boot *b, struct layer *root, struct layer *const *fs, size_t n);
 void boot_linux(struct boot *b, struct layer *root, struct layer *const *fs, size_t n);
 

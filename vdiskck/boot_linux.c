@@ -147,9 +147,9 @@ static void loaders(struct boot *b, struct layer *const *fs, size_t n)
 		k.fs = fs[i];
 		fs[i]->ops->fs->walk(fs[i], &q, look_loader, &k);
 	}
-	if (!k.n)
+	if (!k.n && !b->bios)
 		boot_add(b, "EFI loader", BOOT_OPEN, NULL,
-			 "there is none: it starts by BIOS, or from another disk");
+			 "there is none: another disk starts it, or its host");
 }
 
 /* On the root's /boot, or on a volume of its own. Is there a kernel, or what starts one? */

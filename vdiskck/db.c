@@ -53,8 +53,9 @@ static int open_new(struct db *db)
 	 * Nothing waits for the disk until the end: a process that is killed has still given its
 	 * pages to the kernel. Sorting must not look for a folder for temporary files.
 	 */
-	db_exec(db, "PRAGMA journal_mode=DELETE; PRAGMA synchronous=OFF; PRAGMA temp_store=MEMORY;"
-		    "PRAGMA cache_size=-8000");
+	db_exec(db,
+		"PRAGMA page_size=32768; PRAGMA journal_mode=DELETE; PRAGMA synchronous=OFF; PRAGMA temp_store=MEMORY;"
+		"PRAGMA cache_size=-8000");
 	return db->err;
 }
 

@@ -107,6 +107,8 @@ void report_html(FILE *f, const struct report *r)
 	report_method(f, r);
 	fputs("</main>\n<footer><p class=\"dim\">Offsets are bytes. The same findings are in "
 	      "<code>report.json</code> and <code>case.sqlite</code>, the lost bytes of the disk in "
-	      "<code>lost.map</code> (for ddrescue and its viewers).</p></footer>\n</body>\n</html>\n",
+	      "<code>lost.map</code> (for ddrescue and its viewers).</p></footer>\n",
 	      f);
+	fputs(report_script, f);
+	fputs("</body>\n</html>\n", f);
 }

@@ -29,7 +29,8 @@ uint64_t html_get_u64(const struct json *obj, const char *key);
 /* html_shut() - why a layer is not open, "" if it is; formats have a "state" of their own, too */
 const char *html_shut(const struct json *layer);
 
-extern const char report_style[]; /* the page up to the end of its <style> */
+extern const char report_script[]; /* <script>, for the end of the page */
+extern const char report_style[];  /* the page up to the end of its <style> */
 
 /* Each writes its section, or nothing where there is nothing to say. */
 void report_stack(FILE *f, const struct report *r);

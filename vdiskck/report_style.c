@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * How report.html looks: on a desktop, on a phone, dark, and on paper. No colour alone carries
- * meaning: every state is named as well. Nothing is loaded: the policy forbids all but the style.
+ * meaning: every state is named as well. Nothing is loaded: the policy forbids all but the style, and
+ * the script that has this digest.
  */
 #include "vdiskck/report_internal.h"
 
@@ -12,7 +13,7 @@
 const char report_style[] =
 	"<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
 	"<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; "
-	"style-src 'unsafe-inline'\">\n"
+	"style-src 'unsafe-inline'; script-src 'sha256-FfwPTesCX2qGXT7J1adG19fmHeUxsleOwwrqjvigY5U='\">\n"
 	"<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
 	"<meta name=\"color-scheme\" content=\"light dark\">\n<style>\n"
 	":root{" LIGHT "}\n"
@@ -88,6 +89,12 @@ const char report_style[] =
 	".lane>span{flex:0 0 22rem;font-size:.85rem;text-align:right}"
 	".lane svg{flex:1;min-width:0;height:1rem}.axis>div{flex:1;display:flex;flex-wrap:wrap;"
 	"justify-content:space-between;font-size:.8rem;color:var(--dim)}\n"
+	".fold{float:right;width:1.6rem;border:1px solid var(--line);background:none;color:var(--dim);"
+	"font:inherit;line-height:1.3;cursor:pointer}"
+	".filter{display:flex;flex-wrap:wrap;align-items:center;gap:.3rem 1rem;margin:.8rem 0}"
+	".filter input{flex:0 1 24rem;min-width:0;font:inherit;padding:.25rem .5rem;color:inherit;"
+	"background:var(--card);border:1px solid var(--line)}"
+	"@media screen{.folded,.out{display:none!important}}\n"
 	"details>code{display:block;background:var(--card);padding:.4rem .6rem}"
 	"summary{cursor:pointer;color:var(--dim)}\n"
 	"@media screen and (max-width:50rem){body{padding:.8rem}.two{grid-template-columns:1fr}"
@@ -102,7 +109,7 @@ const char report_style[] =
 	"@media print{:root{" LIGHT ";--bg:#fff;--card:#fff;--dim:#444}"
 	"body{font-size:9.5pt;max-width:none;padding:0}svg,.verdict{print-color-adjust:exact;"
 	"-webkit-print-color-adjust:exact}tr,.tree li,.row,.lane,.glance div{break-inside:avoid}"
-	"h2,h3{break-after:avoid}nav{display:none}.verdict,.glance div{border:1px solid var(--line);"
-	"border-left:.5rem solid var(--c,var(--line))}.two{display:block}.stack{max-width:20rem;margin-bottom:.8rem}"
+	"h2,h3{break-after:avoid}nav,.filter,.fold{display:none}.verdict,.glance div{border:1px solid var(--line);"
+	"border-left:.5rem solid var(--c,var(--line))}.two{display:block}.stack{max-width:14rem;margin-bottom:.8rem}"
 	".map{break-inside:avoid}.facts{gap:0 .9rem}.tree li{margin:0;border-top:0}"
 	"a{text-decoration:none}}\n</style>\n";

@@ -174,6 +174,108 @@ gpt_windows() { # NAME NUMBER DISK-GUID
 	expect_text 'its first bytes are not those of a program'
 }
 
+# A BIOS disk: an MBR with CODE, an active partition at 1 MiB with a Linux root; GRUB's core.img at sector 1.
+bios() { # NAME grub|windows|none
+	rm -rf "$OUT/lroot"
+	python3 -B "$TOP/fixtures/linux/make_linux.py" "$OUT/lroot"
+	python3 -B - "$OUT" "$1" "$2" <<-'END'
+		import hashlib, os, struct, subprocess, sys
+		out, name, kind = sys.argv[1:]
+		core = bytearray(512) + bytearray(b | 1 for b in hashlib.shake_128(b"core").digest(20000))
+		core[0:3], core[0x11b:0x13a] = b"\x52\x56\xbe", b"loading\0.\0\r\n\0Geom\0Read\0 Error\0"
+		folder = out + "/lroot/root/boot/grub/i386-pc"
+		os.makedirs(folder)
+		with open(folder + "/core.img", "wb") as f:
+		    f.write(core)
+		code = bytearray(440)
+		text = {"grub": b"GRUB \0Geom\0Hard Disk\0Read\0 Error\r\n", "windows": b"Invalid partition table"}
+		if kind in text:
+		    code[0x180:0x180 + len(text[kind])] = text[kind]
+		code[0x5c:0x64] = struct.pack("<Q", 1 if kind == "grub" else 0)
+		with open(folder + "/boot.img", "wb") as f:
+		    f.write(code.ljust(512, b"\0"))
+		core[0x1f4:0x200] = struct.pack("<QHH", 2, (len(core) + 511) // 512 - 1, 0x820)
+		part = out + "/bios.part"
+		if os.path.exists(part):
+		    os.remove(part)
+		with open(part, "wb") as f:
+		    f.truncate(30 << 20)
+		subprocess.run(["mkfs.ext4", "-q", "-U", "17171717-1717-4717-9717-171717171703", "-d", out + "/lroot/root", part],
+		               check=True)
+		with open(part, "rb") as f:
+		    fs = f.read()
+		entry = struct.pack("<BBBBBBBBII", 0x80, 0, 1, 1, 0x83, 0xfe, 0xff, 0xff, 2048, len(fs) // 512)
+		with open(name, "wb") as f:
+		    f.write(code + b"\x12\x34\x56\x78\0\0" + entry + bytes(48) + b"\x55\xaa")
+		    f.write((core if kind != "windows" else b"").ljust((1 << 20) - 512, b"\0") + fs)
+	END
+}
+
+@test "a BIOS disk: boot sector and core.img hold, a bit of either is told, and so is a lost one" {
+	bios a.img grub
+	run_vdiskck triage a.img -o "$OUT/case"
+	expect_status 0
+	expect_text 'ok +boot sector +GRUB, with 41 sectors of core.img, as in the file it was made from'
+	printf '\xf0' | dd of=a.img bs=1 seek=9000 conv=notrunc status=none # all bytes of it are odd
+	rm -r "$OUT/case"
+	run_vdiskck triage a.img -o "$OUT/case"
+	expect_status 2
+	[ "$(links broken)" = "boot sector" ]
+	[[ $(head -1 <<<"$output") == *"node17 will not start: boot sector: 1 of GRUB's 41 sectors is not as in core.img, the first is 17"* ]]
+	jq -se 'any(.[]; .id == "boot-code" and .where[0].offset == 8704)' "$OUT/case/report.json" >/dev/null
+	bios b.img grub
+	printf 'x' | dd of=b.img bs=1 seek=300 conv=notrunc status=none
+	rm -r "$OUT/case"
+	run_vdiskck triage b.img -o "$OUT/case"
+	expect_text "BROKEN +boot sector +some bytes of GRUB's first sector are not as in boot.img"
+	bios c.img none
+	rm -r "$OUT/case"
+	run_vdiskck triage c.img -o "$OUT/case"
+	expect_text 'BROKEN +boot sector .*its first sector is lost'
+}
+
+@test "a BIOS disk of Windows: which partition is active, and what it begins with" {
+	bios a.img windows
+	run_vdiskck triage a.img -o "$OUT/case"
+	expect_text 'doubtful +boot sector .*does not begin with its code'
+	printf '\0' | dd of=a.img bs=1 seek=446 conv=notrunc status=none
+	rm -r "$OUT/case"
+	run_vdiskck triage a.img -o "$OUT/case"
+	[ "$(links broken)" = "boot sector" ]
+	jq -se 'any(.[]; .id == "boot-names")' "$OUT/case/report.json" >/dev/null
+}
+
+@test "an initramfs packed by lz4, zstd, xz: whole, and cut short" {
+	local how pack text
+	python3 -B "$TOP/fixtures/linux/make_linux.py" "$OUT/lroot"
+	local boot=$OUT/lroot/root/boot/initrd.img-6.1.0-16-amd64
+	printf '%s\n' init | (cd "$OUT" && echo '#!/bin/sh' >init && cpio -o -H newc 2>/dev/null) >"$OUT/cpio" || skip "no cpio"
+	for how in "lz4 -l -c" "zstd -q -c" "zstd -q -c --no-check" "xz --check=crc32 -c"; do
+		command -v ${how%% *} >/dev/null || continue
+		case $how in
+		lz4* | *no-check) text='it unpacks to a whole archive, but carries no checksum' ;;
+		zstd*) text="zstd's checksum fits" ;;
+		*) text="xz's check fits" ;;
+		esac
+		$how <"$OUT/cpio" >"$boot" 2>/dev/null
+		rm -f "$OUT/l"
+		truncate -s 30M "$OUT/l"
+		mkfs.ext4 -q -U $UUID -d "$OUT/lroot/root" "$OUT/l"
+		rm -rf "$OUT/case"
+		run_vdiskck triage "$OUT/l" -o "$OUT/case"
+		expect_status 0
+		expect_text "ok +initramfs +$text"
+		truncate -s -9 "$boot"
+		rm "$OUT/l"
+		truncate -s 30M "$OUT/l"
+		mkfs.ext4 -q -U $UUID -d "$OUT/lroot/root" "$OUT/l"
+		rm -r "$OUT/case"
+		run_vdiskck triage "$OUT/l" -o "$OUT/case"
+		expect_status 2
+		[ "$(links broken)" = initramfs ]
+	done
+}
+
 @test "a disk without a system says that it has none" {
 	truncate -s 16M "$OUT/d"
 	mkfs.vfat "$OUT/d" >/dev/null

@@ -30,6 +30,10 @@ demo() { # NODE
 
 @test "node17: seven damages in a Linux machine's disk are found, named and located; the rest comes out whole" {
 	demo node17
+	# What journald kept is in the story, too.
+	grep -q 'slurmd.service: Failed with result' "$OUT/build/demo/node17.case/timeline.jsonl"
+	jq -se 'any(.[]; .source == "journal" and (.message | contains("Remounting filesystem read-only")))' \
+		"$OUT/build/demo/node17.case/logs/events.jsonl"
 }
 
 @test "the disks of the demo are sound before they are damaged" {

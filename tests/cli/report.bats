@@ -35,7 +35,10 @@ browser() { # ARGUMENT...
 		--dump-dom "file://$OUT/case/report.html" >"$OUT/dom"
 	[ "$(wc -c <"$OUT/dom")" -gt 20000 ]
 	lacks 'CONSOLE' <"$OUT/browser"
-	lacks '<(script|img)|onerror=|onload=' < <(sed 's/&lt;/{/g; s/<title>[^<]*<\/title>//g' "$OUT/dom" | grep -oE '<[^>]*>')
+	# The page's own script stands alone; it ran, and that of the names did not.
+	[ "$(grep -c '<script' "$OUT/dom")" = 1 ]
+	grep -q 'class="filter"' "$OUT/dom"
+	lacks '<img|onerror=|onload=' < <(sed 's/&lt;/{/g; s/<title>[^<]*<\/title>//g' "$OUT/dom" | grep -oE '<[^>]*>')
 	# The names are there, as text.
 	grep -q '{script' <(sed 's/&lt;/{/g' "$OUT/dom")
 	lacks $'\x1b' <"$OUT/dom"
@@ -63,11 +66,20 @@ browser() { # ARGUMENT...
 	done
 }
 
-@test "no script and nothing to load: the page says so to the browser itself" {
+@test "one script, by its digest, and nothing to load: the page says so to the browser itself" {
 	hostile_node node.vhd
 	run_vdiskck triage node.vhd -o "$OUT/case"
-	grep -q "default-src 'none'; style-src 'unsafe-inline'" "$OUT/case/report.html"
-	lacks '<script|<img|<link|<iframe|<object|src=|url\(|@import' < <(grep -oE '<[^>]*>|url\(|@import' "$OUT/case/report.html")
+	python3 - "$OUT/case/report.html" <<-'END'
+		import base64, hashlib, re, sys
+		page = open(sys.argv[1], encoding="utf-8").read()
+		scripts = re.findall(r"<script>(.*?)</script>", page, re.S)
+		assert len(scripts) == 1, scripts
+		digest = base64.b64encode(hashlib.sha256(scripts[0].encode()).digest()).decode()
+		policy = "default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-%s'" % digest
+		assert policy in page, policy
+	END
+	[ "$(grep -c '<script' "$OUT/case/report.html")" = 1 ]
+	lacks '<img|<link|<iframe|<object|src=|url\(|@import' < <(grep -oE '<[^>]*>|url\(|@import' "$OUT/case/report.html")
 	lacks 'href="[^#]' < <(grep -oE '<[^>]*>' "$OUT/case/report.html")
 	# Every place that a link leads to is there, once.
 	grep -oE 'href="#[^"]*"' "$OUT/case/report.html" | sort -u | sed 's/href="#/id="/' >"$OUT/links"
@@ -75,6 +87,28 @@ browser() { # ARGUMENT...
 	while read -r id; do
 		[ "$(grep -cF "$id" "$OUT/case/report.html")" = 1 ] || { echo "not there once: $id"; return 1; }
 	done <"$OUT/links"
+}
+
+@test "the script filters the tables and folds sections; a link unfolds what it leads to" {
+	hostile_node node.vhd
+	run_vdiskck triage node.vhd -o "$OUT/case"
+	# Another script, behind the page's own, in a copy whose policy is gone.
+	sed 's/<meta http-equiv[^>]*>//; s|</body>|<script>\
+		var rows = () => document.querySelectorAll("main tbody tr:not(.out)").length, all = rows();\
+		var box = document.querySelector(".filter input");\
+		box.value = "VHD-BAT-PAST-END"; box.oninput(); var some = rows();\
+		box.value = "nothing has this name"; box.oninput(); var none = rows();\
+		box.value = ""; box.oninput(); var back = rows() == all;\
+		document.querySelectorAll(".fold").forEach(b => b.click());\
+		var shut = [...document.querySelectorAll("article")].every(a => a.classList.contains("folded"));\
+		location.hash = "vhd-bat-past-end";\
+		setTimeout(() => document.title = [all > some, some > 0, none, back, shut,\
+			document.getElementById("vhd-bat-past-end").classList.contains("folded"),\
+			document.getElementById("boot").nextElementSibling.classList.contains("folded")].join(), 500)</script></body>|' \
+		"$OUT/case/report.html" >"$OUT/copy.html"
+	browser --virtual-time-budget=4000 --dump-dom "file://$OUT/copy.html" >"$OUT/dom"
+	grep -o '<title>[^<]*' "$OUT/dom"
+	grep -q '<title>true,true,0,true,true,false,true<' "$OUT/dom"
 }
 
 @test "a damage on the map leads to its file and to its address in every layer" {

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "recover/bcd.h"
+#include "recover/boot_code.h"
 #include "recover/cause_bit.h"
 #include "recover/cause_shape.h"
 #include "recover/linux_image.h"
@@ -13,6 +14,7 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct linux_image im;
+	struct grub_core core;
 	struct cause_shape sh;
 	struct cause_bit bit;
 	struct bcd_device d;
@@ -36,6 +38,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 		of.differs = (uint32_t)data[4] << 24 | (uint32_t)data[5] << 16 | data[6];
 		if (cause_bit_find(&of, &bit) < 0 || (bit.in && bit.at >= size))
+			abort();
+	}
+	if (size >= 2 * BOOT_CODE_SECTOR) {
+		boot_code_kind(data);
+		boot_code_is_core(data + BOOT_CODE_SECTOR);
+		if (boot_code_check_core(l, boot_code_core(data), l, &core) || core.at > size ||
+		    core.len > size - core.at)
 			abort();
 	}
 	bcd_device(data, size, &d);

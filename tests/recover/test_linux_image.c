@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Checksums of kernels and initramfs, of our making and of this machine. */
 #include <glob.h>
+#include <lz4.h>
 #include <stdio.h>
 #include <zlib.h>
 
@@ -132,6 +133,40 @@ static void an_initramfs_is_unpacked_to_its_end(void **state)
 	assert_int_equal(look(linux_initramfs_check, p, 0).state, LINUX_IMAGE_NONE);
 }
 
+/* As the kernel's own Makefile packs it, `lz4 -l`: two frames in a row, zeros behind them. */
+static void lz4_has_no_checksum_but_the_archive_must_be_whole(void **state)
+{
+	static uint8_t cpio[2048], p[4096];
+	size_t len = member(cpio, "init", 900), half, at = 0;
+	struct linux_image im;
+
+	(void)state;
+	len += member(cpio + len, "TRAILER!!!", 0);
+	half = len / 2;
+	for (int k = 0; k < 2; k++) {
+		int n = LZ4_compress_default((char *)cpio + (k ? half : 0), (char *)p + at + 8,
+					     (int)(k ? len - half : half), 2000);
+
+		assert_true(n > 0);
+		memcpy(p + at, "\x02\x21\x4c\x18", 4);
+		memcpy(p + at + 4, &(uint32_t){(uint32_t)n}, 4);
+		at += 8 + (size_t)n;
+	}
+	im = look(linux_initramfs_check, p, at + 64);
+	assert_int_equal(im.state, LINUX_IMAGE_NO_SUM);
+	assert_non_null(strstr(im.text, "whole archive"));
+	for (size_t cut = 5; cut < at; cut++)
+		assert_int_equal(look(linux_initramfs_check, p, cut).state, LINUX_IMAGE_DIFFERS);
+	for (size_t i = 4; i < 8; i++) { /* the length of a block is a claim */
+		p[i] ^= 0xff;
+		assert_int_equal(look(linux_initramfs_check, p, at).state, LINUX_IMAGE_DIFFERS);
+		p[i] ^= 0xff;
+	}
+	*(uint8_t *)memmem(p, at, "07070", 5) ^=
+		0x10; /* the archive's magic stands there as it is */
+	assert_int_equal(look(linux_initramfs_check, p, at).state, LINUX_IMAGE_DIFFERS);
+}
+
 /* Names and sizes of an archive are claims. */
 static void hostile_archives_end(void **state)
 {
@@ -197,6 +232,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(each_bit_of_a_kernel_counts),
 		cmocka_unit_test(an_initramfs_is_unpacked_to_its_end),
+		cmocka_unit_test(lz4_has_no_checksum_but_the_archive_must_be_whole),
 		cmocka_unit_test(hostile_archives_end),
 		cmocka_unit_test(what_this_machine_starts_from_fits),
 	};

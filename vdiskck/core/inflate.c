@@ -319,6 +319,43 @@ static int unpack_lz4(const uint8_t *in, size_t in_len, size_t max, uint8_t **ou
 	return -EBADMSG;
 }
 
+/*
+ * The legacy frame (lz4, doc/lz4_Frame_format.md): a magic number, then blocks behind their length, each
+ * of 8 MiB unpacked but the last. Another magic number begins the next frame; zeros pad the file.
+ */
+static int unpack_lz4_legacy(const uint8_t *in, size_t in_len, size_t max, uint8_t **out,
+			     size_t *out_len)
+{
+	enum { MAGIC = 0x184c2102, BLOCK_MAX = 8 << 20 };
+	size_t at = 0;
+
+	while (in_len - at >= 4) {
+		uint8_t *more;
+		uint32_t len;
+		int n;
+
+		memcpy(&len, in + at, 4); /* little-endian, as the host (endian.h) */
+		at += 4;
+		if (!len)
+			break;
+		if (len == MAGIC)
+			continue;
+		if (len > in_len - at || len > LZ4_COMPRESSBOUND(BLOCK_MAX) || *out_len >= max)
+			return -EBADMSG;
+		more = realloc(*out, *out_len + BLOCK_MAX);
+		if (!more)
+			return -ENOMEM;
+		*out = more;
+		n = LZ4_decompress_safe((const char *)in + at, (char *)*out + *out_len, (int)len,
+					BLOCK_MAX);
+		if (n <= 0)
+			return -EBADMSG;
+		*out_len += (size_t)n;
+		at += len;
+	}
+	return *out_len ? 0 : -EBADMSG;
+}
+
 int unpack_all(enum unpack_method method, const void *in, size_t in_len, size_t max, uint8_t **out,
 	       size_t *out_len)
 {
@@ -333,6 +370,8 @@ int unpack_all(enum unpack_method method, const void *in, size_t in_len, size_t 
 		return -EBADMSG;
 	if (method == UNPACK_LZ4_SIZED)
 		return unpack_lz4(in, in_len, max, out, out_len);
+	if (method == UNPACK_LZ4_LEGACY)
+		return unpack_lz4_legacy(in, in_len, max, out, out_len);
 	r = unpacker_begin(&u, in, in_len);
 	while (!r) {
 		size_t n;

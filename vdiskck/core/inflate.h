@@ -28,6 +28,7 @@ int inflate_block(const void *in, size_t in_len, const void *dict, size_t dict_l
 enum unpack_method {
 	UNPACK_XZ,
 	UNPACK_LZ4_SIZED, /* a block behind its unpacked length in 64 bits: journald */
+	UNPACK_LZ4_LEGACY, /* `lz4 -l`, as the kernel wants an initramfs: blocks behind a magic number */
 	UNPACK_ZSTD,
 	UNPACK_GZIP,
 };
