@@ -43,13 +43,25 @@ const char *cause_sure_name(enum cause_sure s)
 	return name[s];
 }
 
+/* What has the size of a unit, and so may be what was written, lost or put in the wrong place. */
+static const char *unit_name(uint64_t unit)
+{
+	switch (unit) {
+	case 4096: return "pages, clusters, sectors of newer disks";
+	case 64 << 10: return "clusters of qcow2, chunks of a log, stripes";
+	case 2 << 20: return "blocks of a VHD, large pages";
+	default: return "sectors";
+	}
+}
+
 void causes_put(FILE *f, const struct cause *k, void (*put)(FILE *f, const char *text))
 {
 	char size[SIZE_TEXT], when[TIME_TEXT];
 
 	put(f, k->text);
 	if (k->unit >= 4096)
-		fprintf(f, " (whole units of %s)", size_text(k->unit, size));
+		fprintf(f, " (whole units of %s: %s)", size_text(k->unit, size),
+			unit_name(k->unit));
 	if (k->dated)
 		fprintf(f, "; the file was last written %s", time_text(k->written, 0, when));
 	if (k->beside) {

@@ -9,14 +9,18 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "formats/signature.h"
 #include "formats/stack.h"
+#include "recover/content.h"
+#include "vdiskck/core/json.h"
 #include "vdiskck/core/text.h"
 #include "vdiskck/triage.h"
 #include "vdiskck/triage_parts.h"
 
 enum {
 	NAMED = 3, /* files of one rank, findings without a file, links: then they are counted */
-	MANY = 10, /* findings of one kind: what hit so many files is said once */
+	UNKNOWN_MAX = 16, /* volumes of which nothing is known: each is read in samples */
+	MANY = 10,	  /* findings of one kind: what hit so many files is said once */
 };
 
 /* Text that grows in a buffer; what does not fit is cut. */
@@ -110,9 +114,65 @@ static void add_loss(struct sentence *l, const struct triage *t)
 	if (from)
 		l->buf[from] = (char)toupper((unsigned char)l->buf[from]);
 	if (elsewhere && !r->lost)
-		add(l, ", but something is missing");
+		add(l, "%s something is missing",
+		    !doubtful && all.bytes[CELL_UNKNOWN] ? ", and" : ", but");
 	if (elsewhere || r->lost)
 		add_reason(l, t);
+}
+
+struct unknown {
+	struct layer *first;
+	char like[CONTENT_TEXT]; /* what it looks like */
+	size_t n;
+};
+
+/* GRUB's core.img fills it, and is looked at by the chain. */
+static bool is_bios_boot(struct layer *l)
+{
+	struct json *info = js_object();
+	bool is;
+
+	if (l->ops->info)
+		l->ops->info(l, info);
+	is = js_get(info, "type") && !strcmp(js_text(js_get(info, "type")), "BIOS boot");
+	js_free(info);
+	return is;
+}
+
+/*
+ * A volume in which nothing was recognised: not even swap or what another program reads. Zeros are
+ * what Windows' reserved partition holds, and what is to be had of one that was never used.
+ */
+static int find_unknown(void *arg, struct layer *l)
+{
+	struct unknown *u = arg;
+	char like[CONTENT_TEXT] = "";
+	struct signature sig;
+
+	if (l->ops->kind != LAYER_VOLUME || l->child || l->state || !l->size ||
+	    u->n == UNKNOWN_MAX || signature_at(l, 0, &sig) || is_bios_boot(l) ||
+	    content_look(l, like) || !strncmp(like, "zeros", 5))
+		return 0;
+	if (!u->n++) {
+		u->first = l;
+		snprintf(u->like, sizeof(u->like), "%s", like);
+	}
+	return 0;
+}
+
+static void add_unknown(struct sentence *l, struct layer *source)
+{
+	struct unknown u = {.n = 0};
+	char size[SIZE_TEXT];
+
+	stack_walk(source, find_unknown, &u);
+	if (!u.n)
+		return;
+	stop(l);
+	add(l, "What is on %s is not known (%s%s%s)", u.first->path, size_text(u.first->size, size),
+	    *u.like ? "; " : "", u.like);
+	if (u.n > 1)
+		add(l, ", nor on %zu more", u.n - 1);
 }
 
 struct drivers {
@@ -376,6 +436,8 @@ void triage_headline(struct triage *t, int status)
 	if (r->failed && *r->error)
 		add(&l, "%sIt could not be finished: %s", l.len ? ". " : "", r->error);
 	/* Nobody should take "intact" for more than was looked at. */
+	if ((status == INTACT || status == BLEMISHED) && r->source)
+		add_unknown(&l, r->source);
 	if (status == INTACT && r->source) {
 		struct drivers d = {.l = &l};
 

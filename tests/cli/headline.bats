@@ -136,6 +136,26 @@ finding() { # ID
 	[[ $line == *"zeros wherever it was looked at"* ]]
 }
 
+@test "intact is not said of what nothing is known of" {
+	linux_tree
+	rm -r "$OUT/l/root/boot"
+	PYTHONPATH=$TOP/fixtures/demo python3 -B - "$OUT" <<-'END'
+		import hashlib, sys
+		from disks import MIB, ext4, gpt
+		out = sys.argv[1]
+		ext4(out + "/p1", 32 * MIB, out + "/l/root", "root", "17171717-1717-4717-9717-171717171703")
+		noise = hashlib.shake_128(b"p").digest(MIB)
+		for name, data in ("p2", noise), ("p3", bytes(MIB)), ("p4", noise):
+		    with open(out + "/" + name, "wb") as f:
+		        f.write(data)
+		kind = "0FC63DAF-8483-4772-8E79-3D69D8477DE4"
+		gpt("a.img", [(out + "/p%d" % (i + 1), kind) for i in range(4)])
+	END
+	triage a.img
+	expect_status 0
+	[[ $line == *"What is on raw/gpt/p2 is not known (1 MiB; it looks random throughout"*"), nor on 1 more. Verified: gpt, ext4" ]]
+}
+
 @test "a parent that is not there goes before what it costs" {
 	qemu-img create -q -f qcow2 base.qcow2 8M
 	qemu-img create -q -f qcow2 -b base.qcow2 -F qcow2 child.qcow2
