@@ -314,12 +314,18 @@ static int find_volume(void *arg, struct layer *l)
 	return 0;
 }
 
-/* Damage to a file system may hide that there was a system on it. */
+/* Damage to what a file system is made of may hide that there was a system on it. */
 static bool is_hurt(const struct boot *b, const struct volumes *v)
 {
-	for (size_t i = 0; i < v->n; i++)
-		if (damage_in(b, v->fs[i]))
-			return true;
+	const struct files_hit *h = &b->r->hit;
+
+	for (size_t i = 0; i < v->n; i++) {
+		if (!damage_in(b, v->fs[i]))
+			continue;
+		for (size_t k = 0; k < h->n; k++)
+			if (h->v[k].fs == v->fs[i] && h->v[k].rank == RANK_VOLUME)
+				return true;
+	}
 	return false;
 }
 
@@ -343,11 +349,12 @@ void boot_examine(struct boot *b, struct run *r)
 		b->loader = false;
 		examine(b, v.fs[i], v.fs, v.n);
 	}
+	b->hidden = !b->systems && is_hurt(b, &v);
 	if (!b->systems)
 		boot_add(b, "operating system", BOOT_OPEN, NULL, "%s",
-			 !v.n		  ? "no file system could be opened"
-			 : is_hurt(b, &v) ? "no volume shows one: what is damaged may hide it"
-					  : "no volume holds one that is known");
+			 !v.n	     ? "no file system could be opened"
+			 : b->hidden ? "no volume shows one: what is damaged may hide it"
+				     : "no volume holds one that is known");
 }
 
 void boot_free(struct boot *b)

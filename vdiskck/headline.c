@@ -421,6 +421,8 @@ void triage_headline(struct triage *t, int status)
 
 	for (unsigned i = 1; i <= t->boot.systems; i++)
 		add_system(&l, t, i);
+	if (t->boot.hidden)
+		add(&l, "no operating system is to be seen, and what is damaged may hide one");
 	add_loss(&l, t);
 	add_files(&l, t);
 	named = add_findings(&l, t, DAMAGE, "Damaged: ");

@@ -37,6 +37,7 @@ finding() { # ID
 	expect_status 2
 	[[ $line != *"not listed"* ]]
 	[[ $line =~ wrong\ checksum,\ and\ [0-9]+\ more\ like\ it ]]
+	[[ $line == *"a.img: no operating system is to be seen, and what is damaged may hide one. All of"* ]]
 	[[ $line == *"Hit: file system: /"* ]]
 }
 
