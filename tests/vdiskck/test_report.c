@@ -2,6 +2,7 @@
 #include "formats/drivers.h"
 #include "tests/lib/image.h"
 #include "vdiskck/report_html.h"
+#include "vdiskck/report_internal.h"
 
 enum { KIB = 1024, MIB = 1024 * 1024, DISK = 64 * MIB };
 
@@ -144,7 +145,9 @@ static void a_hostile_name_does_nothing(void **state)
 		     bad);
 	text = rendered(p);
 	assert_tags_nest(text);
-	assert_null(strstr(text, "<script"));
+	assert_null(strstr(text, "<script>alert"));
+	assert_non_null(strstr(text, report_script)); /* the page's own, and no other */
+	assert_null(strstr(strstr(text, "<script") + 1, "<script"));
 	assert_null(strstr(text, "</style><s"));
 	assert_null(strchr(text, '\x1b'));
 	assert_null(strchr(text, '\xff'));
