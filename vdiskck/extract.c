@@ -296,21 +296,24 @@ static int do_file(struct extract_worker *w, const struct batch *b, const struct
 }
 
 /* Times of folders are set when all is written: what is made in them would move them. */
-static int remember_folder(struct extract *x, const char *root, const struct fs_entry *e)
+static int remember_folder(struct extract *x, const char *root, const struct fs_entry *e,
+			   const char *to)
 {
 	struct folder_time f = {.t = {{.tv_nsec = UTIME_OMIT}, {.tv_nsec = UTIME_OMIT}}};
-	size_t n = strlen(root) + 1;
+	const char *slash = strrchr(to, '/'), *name = slash ? slash + 1 : to;
+	size_t n = strlen(root) + 1, m = strlen(e->path) + 1;
 	int r = 0;
 
 	if (e->accessed.set)
 		f.t[0] = (struct timespec){e->accessed.sec, e->accessed.nsec % 1000000000};
 	if (e->modified.set)
 		f.t[1] = (struct timespec){e->modified.sec, e->modified.nsec % 1000000000};
-	f.root_path = malloc(n + strlen(e->path) + 1);
+	f.root_path = malloc(n + m + strlen(name) + 1);
 	if (!f.root_path)
 		return -ENOMEM;
 	memcpy(f.root_path, root, n);
-	strcpy(f.root_path + n, e->path);
+	memcpy(f.root_path + n, e->path, m);
+	strcpy(f.root_path + n + m, name);
 	pthread_mutex_lock(&x->lock);
 	if (x->n_folders == x->folders_cap) {
 		size_t cap = x->folders_cap ? 2 * x->folders_cap : 64;
@@ -341,7 +344,7 @@ static int do_folder(struct extract_worker *w, const struct batch *b, const stru
 	out->written = fd >= 0;
 	if (fd < 0)
 		return stops_all(fd) ? fd : 0;
-	return remember_folder(w->x, b->root, e);
+	return remember_folder(w->x, b->root, e, w->to.p);
 }
 
 static int do_link(struct extract_worker *w, const struct batch *b, const struct fs_entry *e,

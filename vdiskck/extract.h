@@ -27,7 +27,7 @@ struct batch {
 
 /* A folder whose times are set once nothing is made in it any more. */
 struct folder_time {
-	char *root_path; /* "ROOT" NUL "PATH" */
+	char *root_path; /* "ROOT" NUL "PATH" NUL, and its name in the output */
 	struct timespec t[2];
 };
 

@@ -184,19 +184,15 @@ static int extract_specs(struct extract *x, const struct filespec *fs, size_t n)
 static void set_folder_times(struct extract *x)
 {
 	struct out_dirs d = {.t = &x->tree};
-	struct line to = {0};
 
 	for (size_t i = x->n_folders; i > 0; i--) {
 		struct folder_time *f = &x->folder[i - 1];
-		int fd = out_dirs_folder(&d, f->root_path, f->root_path + strlen(f->root_path) + 1,
-					 &to);
+		const char *path = f->root_path + strlen(f->root_path) + 1;
 
-		if (fd >= 0)
-			futimens(fd, f->t);
+		out_dirs_times(&d, f->root_path, path, path + strlen(path) + 1, f->t);
 		free(f->root_path);
 	}
 	free(x->folder);
-	free(to.p);
 	out_dirs_close(&d);
 }
 

@@ -176,8 +176,11 @@ static void renumber(const char *name, uint64_t number, char out[OUT_NAME])
 	snprintf(out, OUT_NAME, "%.*s%s", (int)n, name, end);
 }
 
-/* One folder in the folder @at, made if need be. @out: its name there. A descriptor or -errno. */
-static int enter(int at, const char *name, size_t len, char out[OUT_NAME])
+/*
+ * One folder in the folder @at, made if need be. @out: its name there. A descriptor or -errno.
+ * @fresh: most likely nobody has made it yet.
+ */
+static int enter(int at, const char *name, size_t len, bool fresh, char out[OUT_NAME])
 {
 	const int flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
 	char wanted[OUT_NAME];
@@ -185,6 +188,8 @@ static int enter(int at, const char *name, size_t len, char out[OUT_NAME])
 
 	out_name(name, len, NULL, strict, wanted);
 	memcpy(out, wanted, OUT_NAME);
+	if (fresh)
+		mkdirat(at, out, 0777); /* whatever comes of it, opening tells */
 	for (unsigned n = 2; n < TRIES;) {
 		int fd = openat(at, out, flags);
 
@@ -210,9 +215,9 @@ static int enter(int at, const char *name, size_t len, char out[OUT_NAME])
 
 /*
  * The open folder for the first @len bytes of @from, from the nearest one that is open already.
- * NULL with errno.
+ * @fresh: it is likely to be new. NULL with errno.
  */
-static struct out_dir *folder(struct out_dirs *d, const char *from, size_t len)
+static struct out_dir *folder(struct out_dirs *d, const char *from, size_t len, bool fresh)
 {
 	struct out_dir now = {.fd = -1}, *s;
 	size_t at = len;
@@ -239,7 +244,8 @@ static struct out_dir *folder(struct out_dirs *d, const char *from, size_t len)
 
 		if (begin + n > len)
 			n = len - begin;
-		now = (struct out_dir){.fd = enter(s->fd, from + begin, n, name)};
+		now = (struct out_dir){
+			.fd = enter(s->fd, from + begin, n, fresh && begin + n == len, name)};
 		if (now.fd < 0) {
 			errno = -now.fd;
 			return NULL;
@@ -310,7 +316,7 @@ static int make_new(struct out_dirs *d, const char *path, const char *stream, co
 
 	/* The name of a stream may hold what looks like a slash nowhere: fs.h replaces it. */
 	errno = 0;
-	dir = folder(d, path, slash ? (size_t)(slash - path) : 0);
+	dir = folder(d, path, slash ? (size_t)(slash - path) : 0, false);
 	if (!dir)
 		return -errno;
 again:
@@ -364,7 +370,7 @@ int out_dirs_folder(struct out_dirs *d, const char *root, const char *from, stru
 	int r;
 
 	errno = 0;
-	dir = path ? folder(d, path, strlen(path)) : NULL;
+	dir = path ? folder(d, path, strlen(path), true) : NULL;
 	r = dir ? dir->fd : path ? -errno : -ENOMEM;
 	if (dir) {
 		to->len = 0;
@@ -373,6 +379,20 @@ int out_dirs_folder(struct out_dirs *d, const char *root, const char *from, stru
 	}
 	free(path);
 	return r;
+}
+
+void out_dirs_times(struct out_dirs *d, const char *root, const char *from, const char *name,
+		    const struct timespec t[2])
+{
+	char *path = whole_path(root, from), *slash = path ? strrchr(path, '/') : NULL;
+	struct out_dir *dir =
+		path ? folder(d, path, slash ? (size_t)(slash - path) : 0, false) : NULL;
+
+	if (dir && *path)
+		utimensat(dir->fd, name, t, AT_SYMLINK_NOFOLLOW);
+	else if (dir)
+		futimens(dir->fd, t); /* the output folder itself */
+	free(path);
 }
 
 /* The target with its parts named as they are in the output; false: it might lead out. */

@@ -17,6 +17,7 @@
 #define VDISKCK_OUT_TREE_H
 
 #include <stdatomic.h>
+#include <time.h>
 
 #include "formats/fs/fs.h"
 #include "vdiskck/out_entry.h"
@@ -69,6 +70,13 @@ int out_dirs_file(struct out_dirs *d, const char *root, const char *from, const 
 		  const char *suffix, struct line *to);
 /* out_dirs_folder() - the folder for the path @from, made if need be; its descriptor stays ours */
 int out_dirs_folder(struct out_dirs *d, const char *root, const char *from, struct line *to);
+/*
+ * out_dirs_times() - set the times of a folder that was made
+ * @name: its own in the output, the last part of what out_dirs_folder() said. What a file system
+ * can't store stays as it is.
+ */
+void out_dirs_times(struct out_dirs *d, const char *root, const char *from, const char *name,
+		    const struct timespec t[2]);
 /*
  * out_dirs_link() - a symbolic link, if it can't lead out of the output folder
  * That needs a relative target whose ".." all stand at its beginning, no more of them than there

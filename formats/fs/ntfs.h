@@ -375,6 +375,7 @@ struct ntfs_stream {
 	uint64_t size, initialized, allocated;
 	uint64_t stored; /* bytes of clusters, or of the value */
 	bool resident, doubtful, partial /* runs are missing or don't decode: lost in @runs */;
+	struct span value; /* RESIDENT: in the inode's record */
 	uint16_t flags;
 	uint8_t unit;
 };

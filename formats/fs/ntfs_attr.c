@@ -359,6 +359,7 @@ static int resident_runs(struct ntfs *n, const struct ntfs_inode_attr *ia, struc
 		r = fs_runs_add(&s->runs, &run);
 	}
 	s->resident = true;
+	s->value = a->value;
 	s->stored = s->size = s->initialized = s->allocated = a->value.len;
 	return r;
 }

@@ -136,6 +136,9 @@ static int lose_all(struct ntfs_stream *s, enum finding_id why)
 
 static int plain_open(struct layer *l, struct ntfs_stream *s, const char *path, struct layer **file)
 {
+	/* All that its record holds was read with it, unless something is wrong with it. */
+	if (s->resident && s->value.len && !s->doubtful)
+		return fs_file_held(l, path, s->value.p, s->value.len, &s->runs, file);
 	cut(&s->runs, s->initialized);
 	return fs_file_new(l, path, s->size, &s->runs, file);
 }

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 int fs_runs_add(struct fs_runs *r, const struct fs_run *run)
 {
@@ -131,6 +132,49 @@ int fs_file_new(struct layer *fs, const char *path, uint64_t size, struct fs_run
 	*own = *runs;
 	*runs = (struct fs_runs){0};
 	(*file)->priv = own;
+	(*file)->size = size;
+	return 0;
+}
+
+/* ---- bytes at hand ---- */
+
+struct held {
+	struct fs_runs runs; /* first: file_map() knows nothing else */
+	uint8_t bytes[];
+};
+
+static int held_read(struct layer *l, uint64_t off, void *buf, size_t len, struct ranges *bad)
+{
+	const struct held *h = l->priv;
+
+	(void)bad;
+	memcpy(buf, h->bytes + off, len);
+	return 0;
+}
+
+static const struct layer_ops held_ops = {
+	.name = "file",
+	.kind = LAYER_FILE,
+	.read = held_read,
+	.map = file_map,
+	.close = file_close,
+};
+
+int fs_file_held(struct layer *fs, const char *path, const void *bytes, size_t size,
+		 struct fs_runs *runs, struct layer **file)
+{
+	struct held *h = malloc(sizeof(*h) + size);
+
+	*file = h ? layer_file_new(&held_ops, fs, path) : NULL;
+	if (!*file) {
+		free(h);
+		fs_runs_free(runs);
+		return -ENOMEM;
+	}
+	h->runs = *runs;
+	*runs = (struct fs_runs){0};
+	memcpy(h->bytes, bytes, size);
+	(*file)->priv = h;
 	(*file)->size = size;
 	return 0;
 }

@@ -38,5 +38,11 @@ void fs_runs_free(struct fs_runs *r);
  */
 int fs_file_new(struct layer *fs, const char *path, uint64_t size, struct fs_runs *runs,
 		struct layer **file);
+/*
+ * fs_file_held() - the same for bytes that are at hand: small ones, that came with their metadata
+ * @bytes: @size of them, copied; @runs: where they lie
+ */
+int fs_file_held(struct layer *fs, const char *path, const void *bytes, size_t size,
+		 struct fs_runs *runs, struct layer **file);
 
 #endif

@@ -32,6 +32,41 @@ expect_all_of() { # IMAGE SUMS
 	done
 }
 
+# The driver has them to 100 ns, all four, as the disk does.
+@test "ntfs: times are those that ntfs-3g has, to 100 ns" {
+	truncate -s 16M t.img
+	mkntfs -qF t.img >/dev/null 2>&1
+	ntfs_mount t.img "$OUT/mnt"
+	mkdir -p "$OUT/mnt/folder/inner"
+	seq 9 >"$OUT/mnt/folder/file"
+	seq 9000 >"$OUT/mnt/folder/inner/large"
+	touch -d '2001-02-03 04:05:06.1234567' "$OUT/mnt/folder/file"
+	touch -d '1970-12-31 23:59:59.9999999' "$OUT/mnt/folder/inner/large"
+	touch -d '2107-08-09 10:11:12.0000001' "$OUT/mnt/folder/inner"
+	touch -a -d '2020-01-01 00:00:00.7654321' "$OUT/mnt/folder/inner" "$OUT/mnt/folder/file"
+	for file in folder folder/file folder/inner folder/inner/large; do
+		stat -c '%n %x %y' "$OUT/mnt/$file" | sed "s,$OUT/mnt,,"
+	done >"$OUT/theirs"
+	# system.ntfs_times: created, modified, accessed, changed
+	getfattr -n system.ntfs_times_be -e hex --only-values "$OUT/mnt/folder/inner/large" >"$OUT/times"
+	ntfs_umount "$OUT/mnt"
+	run_vdiskck extract t.img / -o "$OUT/x"
+	expect_status 0
+	for file in folder folder/file folder/inner folder/inner/large; do
+		stat -c '%n %x %y' "$OUT/x/$file" | sed "s,$OUT/x,,"
+	done >"$OUT/ours"
+	diff "$OUT/theirs" "$OUT/ours"
+	jq -r 'select(.path == "/folder/inner/large") | .born, .modified, .accessed, .changed' \
+		"$OUT/x/manifest.jsonl" >"$OUT/ours"
+	python3 - "$OUT/times" >"$OUT/theirs" <<-'END'
+		import datetime, struct, sys
+		for t in struct.unpack(">4Q", open(sys.argv[1], "rb").read()):
+		    d = datetime.datetime(1601, 1, 1) + datetime.timedelta(seconds=t // 10000000)
+		    print(d.isoformat() + (".%07d00" % (t % 10000000) if t % 10000000 else "") + "Z")
+	END
+	diff "$OUT/theirs" "$OUT/ours"
+}
+
 @test "ntfs: check --data unpacks what is compressed" {
 	truncate -s 32M c.img
 	mkntfs -qF c.img >/dev/null 2>&1

@@ -140,6 +140,26 @@ static void a_file_reads_data_holes_and_what_is_lost(void **state)
 	layer_free(f);
 }
 
+/* What came with its metadata is not read again, and still has its place. */
+static void bytes_at_hand_are_a_file_with_a_place(void **state)
+{
+	struct fs_runs runs = {0};
+	struct layer *f;
+	struct extent run;
+	uint8_t buf[4];
+
+	assert_int_equal(fs_runs_add(&runs, &(struct fs_run){0, 6, EXTENT_DATA, 0, 100}), 0);
+	assert_int_equal(fs_runs_add(&runs, &(struct fs_run){6, 4, EXTENT_DATA, 0, 40}), 0);
+	assert_int_equal(fs_file_held(*state, "/small", "0123456789", 10, &runs, &f), 0);
+	assert_int_equal(f->size, 10);
+	assert_int_equal(layer_read(f, 5, buf, 4, NULL), 0);
+	assert_memory_equal(buf, "5678", 4);
+	assert_int_equal(layer_map(f, 7, &run), 0);
+	assert_int_equal(run.at, 41);
+	assert_int_equal(run.len, 3);
+	layer_free(f);
+}
+
 static void names_hold_no_separators(void **state)
 {
 	char out[16];
@@ -159,6 +179,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(links_are_followed_inside_the_file_system, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(a_file_reads_data_holes_and_what_is_lost, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(bytes_at_hand_are_a_file_with_a_place, setup,
 						teardown),
 		cmocka_unit_test(names_hold_no_separators),
 	};

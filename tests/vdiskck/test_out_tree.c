@@ -196,6 +196,31 @@ static void links_are_not_followed(void **state)
 	assert_int_equal(stat("/tmp/vdiskck-never", &st), -1);
 }
 
+static void folders_get_their_times_by_the_name_they_have(void **state)
+{
+	const struct timespec old[2] = {{1000000000, 123456700}, {1100000000, 765432100}};
+	struct folder *f = *state;
+	struct stat st;
+
+	put(f, "/a/b", "a/b");
+	assert_true(out_dirs_folder(&f->d, "", "/a/b", &f->to) >= 0);
+	assert_string_equal(f->to.p, "a/b%~2"); /* a file has that name */
+	out_dirs_times(&f->d, "", "/a/b", "b%~2", old);
+	assert_int_equal(fstatat(f->t.fd, "a/b%~2", &st, 0), 0);
+	assert_int_equal(st.st_atim.tv_nsec, 123456700);
+	assert_int_equal(st.st_mtim.tv_sec, 1100000000);
+	assert_int_equal(fstatat(f->t.fd, "a/b", &st, 0), 0);
+	assert_int_not_equal(st.st_mtim.tv_sec, 1100000000);
+	/* What a link that somebody laid leads to stays as it is. */
+	assert_int_equal(symlinkat("b", f->d.t->fd, "link"), 0);
+	out_dirs_times(&f->d, "", "/link", "link", old);
+	assert_int_equal(fstatat(f->t.fd, "link", &st, AT_SYMLINK_NOFOLLOW), 0);
+	assert_int_equal(st.st_mtim.tv_sec, 1100000000);
+	out_dirs_times(&f->d, "", "/", "", old);
+	assert_int_equal(fstat(f->t.fd, &st), 0);
+	assert_int_equal(st.st_mtim.tv_sec, 1100000000);
+}
+
 static int link_to(struct folder *f, const char *from, const char *target)
 {
 	return out_dirs_link(&f->d, "", from, target, &f->to);
@@ -256,6 +281,8 @@ int main(void)
 		cmocka_unit_test(any_bytes_come_back),
 		cmocka_unit_test(long_names_end_in_a_hash),
 		cmocka_unit_test_setup_teardown(nothing_is_overwritten, up, down),
+		cmocka_unit_test_setup_teardown(folders_get_their_times_by_the_name_they_have, up,
+						down),
 		cmocka_unit_test_setup_teardown(folders_above_the_root_are_not_reached, up, down),
 		cmocka_unit_test_setup_teardown(links_are_not_followed, up, down),
 		cmocka_unit_test_setup_teardown(links_stay_inside, up, down),
