@@ -156,8 +156,10 @@ static void set_reparse(struct ntfs_entries *x, const struct ntfs_inode *ino, st
 	packed = x->rp->wof ? ntfs_inode_find(ino, NTFS_DATA, "WofCompressedData") : NULL;
 	if (packed)
 		e->stored = packed->stored;
-	else if (x->rp->elsewhere || x->rp->wof)
+	else if (e->kind == FS_FILE && (x->rp->wof || (x->rp->elsewhere && !e->stored && e->size)))
 		e->data_sure = FS_GONE;
+	else if (e->kind == FS_FILE && x->rp->elsewhere && e->stored < e->size)
+		e->data_sure = worse(e->data_sure, FS_GUESSED); /* a part of it was fetched */
 }
 
 static void set_remark(const struct ntfs_attr *data, struct fs_entry *e)

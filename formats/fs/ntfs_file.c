@@ -163,6 +163,30 @@ static int packed_open(struct layer *l, struct ntfs_stream *s, const char *path,
 	return r ? r : fs_file_new(l, path, s->size, &s->runs, file);
 }
 
+/* A file whose data are kept elsewhere until somebody asks: what is not in it is no hole. */
+static int lose_holes(struct ntfs_stream *s)
+{
+	struct fs_runs all = {0};
+	uint64_t at = 0;
+	int r = 0;
+
+	cut(&s->runs, s->initialized);
+	for (size_t i = 0; i <= s->runs.n && at < s->size && !r; i++) {
+		const struct fs_run *run = i < s->runs.n ? &s->runs.v[i] : NULL;
+		uint64_t to = run && run->off < s->size ? run->off : s->size;
+
+		if (to > at)
+			r = fs_runs_add(&all, &(struct fs_run){at, to - at, EXTENT_LOST,
+							       NTFS_DATA_ELSEWHERE, 0});
+		if (run && !r)
+			r = fs_runs_add(&all, run);
+		at = run ? run->off + run->len : s->size;
+	}
+	fs_runs_free(&s->runs);
+	s->runs = all;
+	return r;
+}
+
 /* The stream @s, which is used up, with what is known against it. */
 static int open_stream(struct layer *l, struct ntfs_stream *s, bool deleted, const char *path,
 		       struct layer **file)
@@ -175,6 +199,8 @@ static int open_stream(struct layer *l, struct ntfs_stream *s, bool deleted, con
 
 	if (s->doubtful)
 		r = ranges_add(&bad, 0, s->size, GRADE_DOUBTFUL, NTFS_RECORD_TORN);
+	else if (s->flags & NTFS_ENCRYPTED)
+		r = ranges_add(&bad, 0, s->size, GRADE_DOUBTFUL, NTFS_EFS);
 	else if (deleted && !s->resident)
 		r = overwritten(l, &s->runs, unit, &bad);
 	if (!r)
@@ -196,6 +222,24 @@ static int open_wof(struct layer *l, const struct ntfs_inode *ino, enum wof_form
 	return r ? r : ntfs_wof_new(l, path, size, format, packed, file);
 }
 
+/*
+ * Deduplicated, or of a cloud: what was fetched, or written since, lies in the file as any file's
+ * data; the rest are holes. -ENOENT: @s is to be read as it is.
+ */
+static int open_fetched(struct layer *l, struct ntfs_stream *s, const char *path,
+			struct layer **file)
+{
+	int r;
+
+	if (s->resident)
+		return -ENOENT;
+	if (s->flags & NTFS_COMPRESSED) /* its holes are units that pack well, as well */
+		r = lose_all(s, NTFS_DATA_ELSEWHERE);
+	else
+		r = lose_holes(s);
+	return r ? r : fs_file_new(l, path, s->size, &s->runs, file);
+}
+
 /* What a filter driver makes of the unnamed $DATA. -ENOENT: nothing. */
 static int open_filtered(struct layer *l, const struct ntfs_inode *ino, struct ntfs_stream *s,
 			 const char *path, struct layer **file)
@@ -203,13 +247,18 @@ static int open_filtered(struct layer *l, const struct ntfs_inode *ino, struct n
 	struct ntfs_reparse *rp = malloc(sizeof(*rp));
 	int r = rp ? -ENOENT : -ENOMEM;
 
-	if (rp && ntfs_reparse_get(l, ino, rp) && (rp->wof || rp->elsewhere)) {
-		if (rp->wof)
-			r = open_wof(l, ino, (enum wof_format)rp->format, s->size, path, file);
+	if (!rp || !ntfs_reparse_get(l, ino, rp)) {
+		free(rp);
+		return r;
+	}
+	if (rp->wof) {
+		r = open_wof(l, ino, (enum wof_format)rp->format, s->size, path, file);
 		if (r == -ENOENT)
-			r = lose_all(s, rp->wof ? NTFS_WOF : NTFS_DATA_ELSEWHERE);
+			r = lose_all(s, NTFS_WOF);
 		if (!r && !*file)
 			r = fs_file_new(l, path, s->size, &s->runs, file);
+	} else if (rp->elsewhere) {
+		r = open_fetched(l, s, path, file);
 	}
 	free(rp);
 	return r;

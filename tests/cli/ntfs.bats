@@ -29,6 +29,12 @@ expect_all_of() { # IMAGE SUMS
 		ntfs_volume w.img 1G $how
 		expect_all_of w.img "$OUT/w.img.sums"
 		expect_status 0
+		run_vdiskck check --data w.img
+		expect_status 0
+		if [[ $how = *"-s 4096"* ]]; then
+			run_vdiskck info w.img
+			expect_text "record size: +4 KiB"
+		fi
 	done
 }
 
@@ -87,6 +93,42 @@ expect_all_of() { # IMAGE SUMS
 	expect_status 2
 	expect_text '"/packed/text": 65536 bytes .*ntfs-lznt1'
 	expect_text '"/compact": 9000 bytes .*ntfs-wof'
+}
+
+# A resource of a WIM file is built as Windows builds the stream of a file that CompactOS compressed:
+# wimlib's layout and its chunks, put on a volume by ntfs-3g.
+@test "ntfs: what wimlib compressed reads as it was, as CompactOS's stream" {
+	seq 30000 >plain
+	head -c 70000 "$VDISKCK_PROGRAM" >>plain
+	head -c 50001 /dev/urandom >>plain
+	mkdir in
+	mv plain in/
+	truncate -s 16M w.img
+	mkntfs -qF w.img >/dev/null 2>&1
+	for how in "XPRESS 4096 00" "LZX 32768 01" "XPRESS 8192 02" "XPRESS 16384 03"; do
+		read -r type chunk format <<<"$how"
+		wimcapture in a.wim --compress="$type" --chunk-size="$chunk" --no-acls >/dev/null
+		python3 - a.wim resource <<-'END'
+			import struct, sys
+			wim = open(sys.argv[1], "rb").read()
+			size, at = struct.unpack_from("<QQ", wim, 48)  # of the table of resources
+			for e in range(at, at + (size & 0xffffffffffffff), 50):
+			    size, off = struct.unpack_from("<QQ", wim, e)
+			    if size >> 56 == 4:  # compressed, and no metadata
+			        open(sys.argv[2], "wb").write(wim[off:off + (size & 0xffffffffffffff)])
+		END
+		rm a.wim
+		ntfs_mount w.img "$OUT/mnt"
+		truncate -s "$(stat -c %s in/plain)" "$OUT/mnt/$type$chunk"
+		cat resource >"$OUT/mnt/$type$chunk:WofCompressedData"
+		setfattr -h -n system.ntfs_reparse_data "$OUT/mnt/$type$chunk" \
+			-v "0x17000080100000000100000002000000010000000${format#0}000000"
+		ntfs_umount "$OUT/mnt"
+		"$VDISKCK" cat w.img "/$type$chunk" >"$OUT/plain"
+		cmp in/plain "$OUT/plain"
+	done
+	run_vdiskck ls -l w.img
+	expect_text "LZX32768.*compressed by CompactOS, LZX"
 }
 
 # Four other engines list none of the files in each of these cases.

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Volumes with many files, of fixtures/ntfs/mkmany.c. VDISKCK_SLOW=1: a million of them.
 load common
+load ntfs
 
 # many IMAGE SIZE FILES PER-FOLDER
 many() {
@@ -57,4 +58,37 @@ many() {
 		assert len(set(names)) == n == len(names)
 	END
 	rm v.img
+}
+
+# Every other cluster is a hole: 65,536 runs, in hundreds of records that an attribute list names.
+@test "a file in 65,536 pieces" {
+	truncate -s 64M "$OUT/f.img"
+	mkntfs -qF -c 512 "$OUT/f.img" >/dev/null 2>&1
+	ntfs_mount "$OUT/f.img" "$OUT/mnt"
+	python3 - "$OUT/mnt/pieces" <<-'END'
+		import os, sys
+		fd = os.open(sys.argv[1], os.O_WRONLY | os.O_CREAT)
+		for i in range(65536):
+		    os.pwrite(fd, i.to_bytes(4, "little") * 128, 1024 * i)
+	END
+	sum=$(sha256sum <"$OUT/mnt/pieces")
+	ntfs_umount "$OUT/mnt"
+	[ "$("$VDISKCK" cat "$OUT/f.img" /pieces | sha256sum)" = "$sum" ]
+	run_vdiskck check "$OUT/f.img"
+	expect_status 0
+	run_vdiskck extract "$OUT/f.img" /pieces -o "$OUT/x"
+	expect_status 0
+	[ "$(sha256sum <"$OUT/x/pieces")" = "$sum" ]
+	# From the last piece down to the image, and back.
+	run_vdiskck locate "$OUT/f.img" --file /pieces:65535k+512 --json
+	at=$(jq -r 'select(.record == "location").where[0].offset' <<<"$output")
+	[ "$(od -An -tu4 -j "$at" -N 4 "$OUT/f.img" | tr -d ' ')" = 65535 ]
+	run_vdiskck locate "$OUT/f.img" --offset "$at"
+	expect_text 'file .*/pieces at 0x3fffc00'
+	# One of the records that continue it is lost: the rest is there.
+	record=$(grep -obUa FILE "$OUT/f.img" | sed -n '200s/:.*//p')
+	wipe "$OUT/f.img" "$record" 1024
+	run_vdiskck extract "$OUT/f.img" /pieces -o "$OUT/y"
+	expect_status 2
+	[ "$(grep -c ' -$' "$OUT/y/pieces.map")" = 1 ]
 }

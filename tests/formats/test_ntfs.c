@@ -34,7 +34,7 @@ static const char script[] =
 	"setfattr -n system.ntfs_reparse_data -v 0x0c0000a0200000000a000a00000008000000000041003a005c00"
 	"4200420041003a005c0042004200 mnt/sym || true\n"
 	"setfattr -n system.ntfs_reparse_data -v 0x130000800400000001020304 mnt/dedup || true\n"
-	"sync -f mnt; sync; fusermount -u mnt; trap - EXIT; sleep 0.3\n"
+	"sync -f mnt; fusermount -u mnt; trap - EXIT; sleep 0.3\n"
 	"while pgrep -f \"ntfs-3g.* disk mnt\" >/dev/null; do sleep 0.1; done\n";
 
 static struct image *good;
