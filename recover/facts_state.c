@@ -7,6 +7,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #include "recover/facts.h"
 #include "vdiskck/core/text.h"
@@ -44,6 +45,37 @@ static void renames(struct fact_source *s)
 	}
 	if (!regf_key_text(s->h, cell, "SetupExecute", text, sizeof(text)) && *text)
 		fact_add(s, "pending at next start", key, "SetupExecute", "%s", text);
+}
+
+/*
+ * "autochk *" checks each volume that is dirty. Lines that chkdsk adds for the next start name one,
+ * with /p, /r or /m; chkntfs /x leaves some out with /k:LETTER. Source: Microsoft's documentation
+ * of chkntfs and of BootExecute.
+ */
+static void disk_check(struct fact_source *s)
+{
+	static const char program[] = "autocheck autochk ", name[] = "BootExecute";
+	char key[KEY], text[TEXT];
+	uint32_t cell;
+
+	if (fact_key(s, "Control\\Session Manager", key, sizeof(key), &cell) ||
+	    regf_key_text(s->h, cell, name, text, sizeof(text)))
+		return;
+	for (char *line = text, *next; line; line = next) {
+		const char *options = line + strlen(program);
+
+		next = strstr(line, " | ");
+		if (next) {
+			*next = '\0';
+			next += 3;
+		}
+		if (strncasecmp(line, program, strlen(program)) || !strcmp(options, "*"))
+			continue;
+		if (!strncasecmp(options, "/k:", 3))
+			fact_add(s, "chkdsk leaves out", key, name, "%s", options);
+		else
+			fact_add(s, "chkdsk is scheduled", key, name, "%s", options);
+	}
 }
 
 static void setup(struct fact_source *s)
@@ -152,6 +184,7 @@ static void interfaces(struct fact_source *s)
 void facts_system_state(struct fact_source *s)
 {
 	renames(s);
+	disk_check(s);
 	setup(s);
 	bitlocker(s);
 	mounts(s);

@@ -199,9 +199,10 @@ int ntfs_check_clusters(struct ntfs_check *k)
 	}
 	if (!r && d.leaked)
 		finding(k->l, NTFS_BITMAP_LEAK, d.first_leak * k->n->g.cluster, k->n->g.cluster,
-			"%" PRIu64 " clusters in %" PRIu64
-			" places are marked as in use, but no file owns them; the first is %" PRIu64,
-			d.leaked, d.leaks, d.first_leak);
+			"no file owns %" PRIu64 " cluster%s in %" PRIu64
+			" place%s, marked as in use; the first is %" PRIu64,
+			d.leaked, d.leaked > 1 ? "s" : "", d.leaks, d.leaks > 1 ? "s" : "",
+			d.first_leak);
 	for (size_t i = 0; i < m.n; i++)
 		free(m.v[i].text);
 	free(m.v);

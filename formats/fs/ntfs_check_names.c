@@ -114,11 +114,17 @@ static int look_at_file(struct strays *s, uint64_t number, struct ntfs_inode *di
 		const struct ntfs_attr *a = &ino->attrs[i].a;
 		const struct ntfs_file_name *f =
 			a->type == NTFS_FILE_NAME && a->resident ? ntfs_file_name(a->value) : NULL;
-		uint64_t ref = 0;
+		uint64_t ref = 0, parent;
 
 		if (!f)
 			continue;
-		r = ntfs_inode_load(s->k->l, ntfs_ref_number(le64(f->parent)), dir);
+		parent = ntfs_ref_number(le64(f->parent));
+		r = ntfs_inode_load(s->k->l, parent, dir);
+		if (r == -EBADMSG && ntfs_record_in_use(s->k->n, parent)) {
+			ntfs_inode_free(dir); /* reported as a lost record */
+			r = 0;
+			continue;
+		}
 		if (!r)
 			r = ntfs_index_find(s->k->l, dir, ntfs_file_name_text(f), &ref);
 		ntfs_inode_free(dir);
@@ -126,7 +132,7 @@ static int look_at_file(struct strays *s, uint64_t number, struct ntfs_inode *di
 			continue;
 		if (r == -ENOMEM)
 			break;
-		r = add_stray(s, ntfs_ref_number(le64(f->parent)), number, false);
+		r = add_stray(s, parent, number, false);
 	}
 out:
 	ntfs_inode_free(ino);
@@ -159,9 +165,9 @@ static void report(struct strays *s, size_t from, size_t to)
 		snprintf(first, sizeof(first), "%s", ntfs_check_path(k, s->v[from].child));
 	finding(k->l, dangling ? NTFS_INDEX_DANGLING : NTFS_INDEX_MISSING,
 		ntfs_check_at(k, dangling ? s->v[from].dir : s->v[from].child, 0), k->n->g.record,
-		dangling ? "%s names %zu files that do not know of it; the first is %s"
-			 : "%s does not name %zu files that are in it; the first is %s",
-		ntfs_check_path(k, s->v[from].dir), to - from, first);
+		dangling ? "%s names %zu file%s whose record has no such name; the first is %s"
+			 : "%s does not name %zu file%s that should be in it; the first is %s",
+		ntfs_check_path(k, s->v[from].dir), to - from, to - from > 1 ? "s" : "", first);
 }
 
 static bool any(const struct ntfs_check *k)

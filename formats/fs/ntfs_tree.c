@@ -142,8 +142,8 @@ static int add_lost(struct pass *p, uint64_t number)
 	if (r || number > UINT32_MAX)
 		return r;
 	t->lost[t->n_lost++] = (uint32_t)number;
-	/* Without the bitmap of $MFT, nobody knows whether there was one. */
-	if (!((const struct ntfs *)p->l->priv)->mft_bitmap)
+	/* Without the bitmap of $MFT, nobody knows whether there was one. The root's was missed. */
+	if (!((const struct ntfs *)p->l->priv)->mft_bitmap || number == NTFS_ROOT)
 		return 0;
 	if (number != p->lost_to)
 		report_lost(p);

@@ -38,6 +38,8 @@ fact() { # NAME: its values
 	[ "$(fact 'after a stop error')" = 'a crash dump is written, its size chosen by Windows, and Windows restarts' ]
 	[ "$(fact 'crash dump file')" = '%SystemRoot%\MEMORY.DMP' ]
 	[ "$(fact 'pending renames')" = '3 names: \??\C:\Windows\Temp\old.sys |  | \??\C:\new.dll | !\??\C:\Windows\x.dll' ]
+	[ "$(fact 'chkdsk is scheduled')" = '/r \??\C:' ]
+	[ "$(fact 'chkdsk leaves out')" = '/k:D *' ]
 	[ "$(fact 'pending restart')" = 'updates of components want a restart (CBS)' ]
 	[ "$(fact BitLocker)" = 'the system volume was protected when it started last' ]
 	[ "$(fact 'drive letter')" = 'C: the partition at byte 1048576 of the disk with signature 12345678
@@ -66,7 +68,7 @@ E: \??\SCSI#CdRom' ]
 @test "a system where nothing waits says nothing of it; logs gives the time zone" {
 	windows
 	run_vdiskck triage node.vhd -o "$OUT/case"
-	[ -z "$(fact 'pending renames')$(fact 'pending restart')" ]
+	[ -z "$(fact 'pending renames')$(fact 'pending restart')$(fact 'chkdsk is scheduled')" ]
 	run_vdiskck logs node.vhd -o "$OUT/logs" --quick
 	expect_text "the machine's time zone: W. Europe Standard Time, UTC\+01:00"
 	run_vdiskck logs node.vhd --json --quick
