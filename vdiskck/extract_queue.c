@@ -209,7 +209,6 @@ static int open_manifest(struct extract *x)
 			close(fd);
 		return run_fail(x->r, -errno, "%s/manifest.jsonl", x->tree.path);
 	}
-	setvbuf(x->manifest, NULL, _IOFBF, 1 << 20);
 	head = json_header(x->r->a);
 	fprintf(x->manifest, "%s\n", js_line(head));
 	js_free(head);

@@ -41,10 +41,15 @@ struct owning {
 static int pick(void *arg, const struct fs_entry *e)
 {
 	struct owning *o = arg;
+	struct fs_entry root = *e;
 	int r;
 
 	if (strcmp(e->stream ? e->stream : "", o->stream))
 		return 0;
+	if (e->id == NTFS_ROOT && e->parent == NTFS_ROOT && !e->stream) {
+		root.path = "/"; /* it lies in itself, by the name "." */
+		e = &root;
+	}
 	o->used = true;
 	r = o->use(o, e);
 	return r ? r : 1;
@@ -99,7 +104,7 @@ static void structure_name(struct owning *o, const struct fs_entry *e)
 	const char *path = path_or_number(o, e, number, sizeof(number)), *title = attr_title(a);
 
 	ntfs_name_put(a->name, stream, sizeof(stream));
-	if (is_structure(e))
+	if (is_structure(e) && path[1])
 		path++;
 	if (a->type == NTFS_DATA && is_structure(e))
 		snprintf(o->name, NAME_CAP, "%s", path);

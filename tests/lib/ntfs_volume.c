@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "crypto/prim.h"
+#include "formats/drivers.h"
 
 enum { FILES_MAX = 2000, UNSUPPORTED = 77, PIECE = 1 << 20 };
 
@@ -107,4 +108,79 @@ bool file_sha256(struct layer *file, char hex[65])
 	ranges_free(&bad);
 	free(buf);
 	return whole;
+}
+
+struct image *ntfs_volume_fresh(const struct ntfs_volume *v)
+{
+	struct image *img;
+
+	if (!v)
+		skip();
+	img = image_new(v->len);
+	memcpy(img->buf, v->bytes, v->len);
+	image_open(img, &ntfs_ops);
+	assert_int_equal(img->err, 0);
+	return img;
+}
+
+uint64_t ntfs_id_of(struct image *img, const char *path)
+{
+	struct fs_entry *e;
+	uint64_t id;
+
+	assert_int_equal(img->top->ops->fs->lookup(img->top, path, &e), 0);
+	id = e->id;
+	fs_entry_free(e);
+	return id;
+}
+
+uint64_t ntfs_at_record(struct image *img, uint64_t number)
+{
+	return ntfs_record_at(img->top->priv, number, 0);
+}
+
+uint64_t ntfs_at_attr(struct image *img, uint64_t number, uint32_t type, const char *name,
+		      struct ntfs_attr *a)
+{
+	struct ntfs_inode *ino = malloc(sizeof(*ino));
+	const struct ntfs_attr *found;
+
+	assert_int_equal(ntfs_inode_load(img->top, number, ino), 0);
+	found = ntfs_inode_find(ino, type, name);
+	assert_non_null(found);
+	*a = *found; /* the spans are of no use any more, but their addr is */
+	ntfs_inode_free(ino);
+	free(ino);
+	return ntfs_at_record(img, number) + a->at;
+}
+
+uint64_t ntfs_at_stream(struct image *img, uint64_t number, uint32_t type, const char *name,
+			uint64_t off)
+{
+	struct ntfs_inode *ino = malloc(sizeof(*ino));
+	const struct ntfs_attr *a;
+	struct layer *file;
+	struct extent run;
+
+	assert_int_equal(ntfs_inode_load(img->top, number, ino), 0);
+	a = ntfs_inode_find(ino, type, name);
+	assert_non_null(a);
+	assert_int_equal(ntfs_stream_open(img->top, ino, type, a->name, "", &file), 0);
+	assert_int_equal(layer_map(file, off, &run), 0);
+	assert_int_equal(run.kind, EXTENT_DATA);
+	layer_free(file);
+	ntfs_inode_free(ino);
+	free(ino);
+	return run.at;
+}
+
+void ntfs_flip(struct image *img, uint64_t at, uint8_t bits)
+{
+	img->buf[at] ^= bits;
+}
+
+void ntfs_expect(struct image *img, enum finding_id id, uint64_t at)
+{
+	image_check(img, &ntfs_ops);
+	assert_finding(img, id, at);
 }
