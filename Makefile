@@ -170,6 +170,10 @@ $B/evtx_bench: $B/obj/tests/bench/evtx_bench.o $B/libvdiskck.a
 	$(SAY) LD $@
 	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
 
+# What the kernel takes to make files, for tests/bench/ntfs.sh
+$B/makefiles: $B/obj/tests/bench/makefiles.o
+	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ -lpthread
+
 -include $B/obj/fixtures/bitlocker/mkbitlocker.d $B/obj/fixtures/evtx/mkevtx.d $B/obj/fixtures/ntfs/mkmany.d
 -include $B/obj/tests/bench/cryptobench.d
 
@@ -213,7 +217,7 @@ uninstall:
 	for page in $(MAN); do \
 		rm -f $(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/$${page##*/}; done
 
-bench: all $B/fixtures/mkbitlocker $B/fixtures/mkmany $B/fixtures/cryptobench $B/evtx_bench
+bench: all $B/fixtures/mkbitlocker $B/fixtures/mkmany $B/fixtures/cryptobench $B/evtx_bench $B/makefiles
 	@tests/deps.sh bench
 	tests/bench/run.sh $B
 

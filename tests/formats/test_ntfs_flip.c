@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * One byte of metadata is wrong: whatever it is, nothing crashes, and no file comes out with other
- * bytes than it had, or not at all, without a word. A sample of the bytes in each run; all of them
- * with VDISKCK_SLOW=1.
+ * bytes than it had, or not at all, without a word. A sample of the bytes in each run; all of them,
+ * 1.6 million in a quarter of an hour, with VDISKCK_SLOW=1.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -12,7 +12,8 @@
 #include "tests/lib/fs_list.h"
 #include "tests/lib/ntfs_volume.h"
 
-enum { STEP = 41 }; /* a prime: no field is always missed */
+/* Primes: no field is always missed. Of tables that are large and all alike, less. */
+enum { STEP = 41, STEP_LARGE = 1499 };
 
 static const char script[] =
 	"seq 1 3000 >tree/plain; echo resident >tree/resident; seq 5 9000 >tree/packed\n"
@@ -36,6 +37,7 @@ static uint64_t sizes[FS_SUMS];
 /* Where metadata lies. */
 struct place {
 	uint64_t at, len;
+	size_t step;
 };
 static struct place places[256];
 static size_t n_places;
@@ -43,9 +45,11 @@ static size_t n_places;
 static int collect(void *arg, const struct fs_owner *o)
 {
 	(void)arg;
-	if (o->kind == OWNER_STRUCTURE && n_places < 256 && !strstr(o->structure, "$LogFile") &&
-	    !strstr(o->structure, "$UpCase") && !strstr(o->structure, "$Secure"))
-		places[n_places++] = (struct place){o->off, o->len};
+	if (o->kind == OWNER_STRUCTURE) {
+		assert_true(n_places < sizeof(places) / sizeof(*places));
+		places[n_places++] = (struct place){o->off, o->len,
+						    o->len > NTFS_RECORD_MAX ? STEP_LARGE : STEP};
+	}
 	return 0;
 }
 
@@ -134,7 +138,8 @@ static bool silent(struct image *img)
 
 static void a_wrong_byte_is_never_silent(void **state)
 {
-	size_t step = getenv("VDISKCK_SLOW") ? 1 : STEP, tried = 0, bad = 0, next = 0;
+	size_t tried = 0, bad = 0, next = 0;
+	bool slow = getenv("VDISKCK_SLOW");
 	struct image *img;
 
 	(void)state;
@@ -143,7 +148,7 @@ static void a_wrong_byte_is_never_silent(void **state)
 	img = image_new(good->len);
 	memcpy(img->buf, good->buf, img->len);
 	for (size_t p = 0; p < n_places; p++) {
-		for (; next < places[p].len; next += step) {
+		for (; next < places[p].len; next += slow ? 1 : places[p].step) {
 			uint64_t at = places[p].at + next;
 			uint8_t was = img->buf[at];
 
