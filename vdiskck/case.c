@@ -21,6 +21,7 @@ struct case_file {
 	struct case_dir *c;
 	FILE *f;
 	char name[NAME], part[NAME];
+	char buffer[1 << 17]; /* of @f: a timeline is a system call for each 4 KiB otherwise */
 };
 
 /* 0 when nothing lies in the folder @fd. */
@@ -55,8 +56,6 @@ static FILE *create(int dir, const char *name, int flags)
 
 	if (!f && fd >= 0)
 		close(fd);
-	if (f) /* a timeline is a system call per 4 KiB otherwise */
-		setvbuf(f, NULL, _IOFBF, 1 << 18);
 	return f;
 }
 
@@ -237,6 +236,8 @@ struct case_file *case_file(struct case_dir *c, const char *name)
 	case_made(c, f->part);
 	case_made(c, f->name);
 	f->f = create(c->fd, f->part, 0);
+	if (f->f)
+		setvbuf(f->f, f->buffer, _IOFBF, sizeof(f->buffer));
 	if (!f->f) {
 		session_err(c->s, -errno, "%s/%s", c->path, name);
 		free(f);

@@ -15,6 +15,8 @@
 #include "vdiskck/out_json.h"
 #include "vdiskck/out_text.h"
 
+enum { EVENTS_BUFFER = 1 << 17 };
+
 struct making {
 	struct timeline *t;
 	struct run *r;
@@ -147,6 +149,7 @@ static int put(void *arg, const struct event_key *k, const char *line)
 static int write_events(struct making *m, struct case_dir *c)
 {
 	struct out_tree *tree = make_tree(m);
+	char *buffer;
 	int fd, r;
 
 	if (!tree)
@@ -156,9 +159,13 @@ static int write_events(struct making *m, struct case_dir *c)
 	m->events = fd < 0 ? NULL : fdopen(fd, "w");
 	if (!m->events)
 		return run_fail(m->r, -errno, "%s/events.jsonl", m->folder);
+	buffer = malloc(EVENTS_BUFFER); /* without one of its own, a stream keeps to 4 KiB */
+	if (buffer)
+		setvbuf(m->events, buffer, _IOFBF, EVENTS_BUFFER);
 	r = event_sort_each(m->sort, put, m, &m->t->copies);
 	if (fclose(m->events) && !r)
 		r = -errno;
+	free(buffer);
 	return r ? run_fail(m->r, r, "%s/events.jsonl", m->folder) : 0;
 }
 
