@@ -11,7 +11,7 @@ nbdkit-plugin-dev"
 tests="libcmocka-dev bats clang libclang-rt-14-dev mandoc jq xz-utils zstd bzip2 python3 qemu-utils
 libvhdi-utils gddrescue fdisk gdisk parted ntfs-3g dosfstools mtools e2fsprogs git dislocker
 attr wimtools libbde-utils libhivex-bin cryptsetup-bin libevtx-utils python3-evtx exfatprogs lvm2 mdadm
-sleuthkit slurm-wlm munge parallel nbdkit libnbd-bin icoutils gcab sqlite3"
+sleuthkit slurm-wlm munge parallel nbdkit libnbd-bin icoutils gcab sqlite3 gnutls-bin"
 # Large, and not to be had everywhere: where they can't be installed, their tests are skipped.
 optional="libguestfs-dev libguestfs-xfs linux-image-amd64 xfsprogs btrfs-progs f2fs-tools"
 # shellcheck disable=SC2034 # named by an argument

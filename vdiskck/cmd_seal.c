@@ -153,7 +153,7 @@ static int seal(struct run *r, struct layer *l)
 	r->lost = to.g.lost * SEAL_LEAF;
 	if (r->a->json)
 		run_record(r, json_generation(&to.head, &to.g));
-	else
+	else if (!r->a->quiet)
 		text_generation(&to.g);
 	return 0;
 }

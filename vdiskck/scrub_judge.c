@@ -160,7 +160,8 @@ static void say_changed(struct scrub *s, const struct scrub_leaf *d)
 	}
 	if (!rest.sectors)
 		return;
-	snprintf(what, sizeof(what), "changed since it was sealed, and nobody kept account");
+	snprintf(what, sizeof(what), "changed since it was sealed, and nobody kept account%s",
+		 s->l->chain_child ? ": this parent's file was written to, as a merge does" : "");
 	if (rest.sectors == (rest.sectors & d->unused))
 		snprintf(what, sizeof(what), "changed since it was sealed, where no file lies");
 	else if (d->path && !d->suspected)

@@ -133,3 +133,53 @@ found() { # ID: "offset+length" of its findings, sorted
 	[ "$(found source-unreadable)" = "1048576+4096" ]
 	expect_json 'any(.record == "scrub" and .intact == 31 and .unreadable == 1)'
 }
+
+# A port that nobody listens on, for this test's server.
+free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
+
+# A certificate authority in $D/NAME, and what it signed for a server.
+authority() { # NAME
+	mkdir -p "$D/$1"
+	printf 'cn = %s\nca\ncert_signing_key\nexpiration_days = 30\n' "$1" >"$D/$1/ca.info"
+	printf 'cn = localhost\ndns_name = localhost\ntls_www_server\nencryption_key\nsigning_key\nexpiration_days = 30\n' >"$D/$1/server.info"
+	(
+		cd "$D/$1"
+		certtool --generate-privkey --key-type ecdsa --outfile ca-key.pem
+		certtool --generate-privkey --key-type ecdsa --outfile server-key.pem
+		certtool --generate-self-signed --load-privkey ca-key.pem --template ca.info --outfile ca-cert.pem
+		certtool --generate-certificate --load-ca-certificate ca-cert.pem --load-ca-privkey ca-key.pem \
+			--load-privkey server-key.pem --template server.info --outfile server-cert.pem
+	) 2>/dev/null
+	mkdir "$D/$1-client"
+	cp "$D/$1/ca-cert.pem" "$D/$1-client/"
+}
+
+@test "TCP with TLS: certificates of qemu-nbd, keys of nbdkit; no talk with others" {
+	begin
+	command -v certtool psktool >/dev/null || skip "no gnutls-bin"
+	local port
+	head -c 2M /dev/urandom >"$D/a.raw"
+	run_vdiskck seal "$D/a.raw" -o "$OUT/s"
+	authority ours
+	authority other
+	port=$(free_port)
+	qemu-nbd --read-only --persistent -x disk -f raw -b 127.0.0.1 -p "$port" --pid-file="$D/pid" --fork \
+		--object tls-creds-x509,id=tls,endpoint=server,dir="$D/ours",verify-peer=no --tls-creds tls "$D/a.raw" 3>&- 4>&-
+	run_vdiskck scrub "nbds://localhost:$port/disk?tls-certificates=$D/ours-client" --seal "$OUT/s" --format raw --quick --json
+	expect_status 0
+	expect_json 'any(.record == "scrub" and .intact == 32)'
+	run_vdiskck scrub "nbds://localhost:$port/disk?tls-certificates=$D/other-client" --seal "$OUT/s" --format raw --quick
+	expect_status 3
+	expect_text 'certificate'
+	run_vdiskck info "nbd://localhost:$port/disk"
+	expect_status 3
+	expect_text 'requires TLS'
+	stop
+	command -v nbdkit >/dev/null || return 0
+	psktool -u alice -p "$D/keys.psk" >/dev/null 2>&1
+	port=$(free_port)
+	nbdkit -r -i 127.0.0.1 -p "$port" -P "$D/pid" --tls=require --tls-psk="$D/keys.psk" file "$D/a.raw" 3>&- 4>&-
+	run_vdiskck scrub "nbds://alice@localhost:$port/?tls-psk-file=$D/keys.psk" --seal "$OUT/s" --format raw --quick --json
+	expect_status 0
+	expect_json 'any(.record == "scrub" and .intact == 32)'
+}

@@ -315,6 +315,20 @@ print(base64.b64encode(bits).decode())' "$1"
 	expect_status 3
 	[ -z "$(found scrub-rot)" ]
 	expect_json 'any(.record == "scrub" and .changed == 64 and .rot == 0)'
+	# Seen from a child that stayed: a parent that was merged into is no rotten one, and what the child
+	# is made of did not change.
+	qemu-img create -q -f qcow2 -b base.qcow2 -F qcow2 mid.qcow2
+	qemu-io -f qcow2 -c 'write -P 7 20M 1M' mid.qcow2 >/dev/null
+	qemu-img create -q -f qcow2 -b mid.qcow2 -F qcow2 top.qcow2
+	run_vdiskck seal base.qcow2 -o "$OUT/base" --force
+	run_vdiskck seal top.qcow2 -o "$OUT/top" --force
+	qemu-img commit -q mid.qcow2
+	qemu-img rebase -u -f qcow2 -b base.qcow2 -F qcow2 top.qcow2
+	touch -d '1 day ago' base.qcow2
+	run_vdiskck scrub top.qcow2 --seal "$OUT/base" --seal "$OUT/top" --json
+	expect_status 3
+	expect_json '[.[] | select(.record == "scrub") | .rot, .changed] == [0, 16, 0, 0]'
+	expect_text "this parent's file was written to"
 }
 
 @test "bad sectors of the disk below: unreadable, with the reason; the rest is compared" {

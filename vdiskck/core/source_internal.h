@@ -101,6 +101,8 @@ void export_close(struct nbd_export *x);
 size_t export_sector(const struct nbd_export *x);
 /* export_pread() - as pread(), but for the end: [at, at + n) lies in the export */
 ssize_t export_pread(struct nbd_export *x, void *buf, size_t n, uint64_t at);
+/* export_forget() - what was read ahead of the requests: the next read asks the server */
+void export_forget(struct nbd_export *x);
 /* export_stretch() - the zeros or the data around @off; empty if the server can't tell */
 struct stretch export_stretch(struct nbd_export *x, uint64_t off);
 

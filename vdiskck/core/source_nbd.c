@@ -18,8 +18,11 @@ enum {
 	ASK_MAX = 1u << 31,   /* of status at once; the protocol has 32 bits */
 	EXTENTS = 4096,	      /* kept of an answer */
 	ALIGN_MAX = 64 << 10, /* the largest minimum block size (same section) */
-	FLAG_ZERO = 2,	      /* base:allocation, NBD_STATE_ZERO */
-	FLAG_DIRTY = 1,	      /* qemu:dirty-bitmap, NBD_STATE_DIRTY */
+	SMALL = 64
+		<< 10, /* requests below that, no further behind one another, are read ahead of */
+	AHEAD = 512 << 10,
+	FLAG_ZERO = 2,	/* base:allocation, NBD_STATE_ZERO */
+	FLAG_DIRTY = 1, /* qemu:dirty-bitmap, NBD_STATE_DIRTY */
 	CONTEXT_LEN = 512,
 };
 
@@ -28,6 +31,16 @@ struct nbd_export {
 	uint64_t size;
 	size_t align; /* requests must start and end at multiples of that */
 	char dirty[CONTEXT_LEN];
+
+	/*
+	 * Bytes behind the last small request. Discovery looks at some bytes of every sector, each a
+	 * round trip of milliseconds, and under TLS of the 40 that a delayed ACK takes.
+	 */
+	pthread_mutex_t ahead_lock;
+	uint64_t last; /* the end of the last small request */
+	uint64_t ahead_at;
+	size_t ahead_len;
+	uint8_t *ahead;
 
 	/* The last answer about zeros: what follows @from, one after the other. */
 	pthread_mutex_t lock;
@@ -69,7 +82,9 @@ static int begin(struct session *s, struct nbd_export *x, const char *uri)
 		snprintf(x->dirty, sizeof(x->dirty), "%s%s",
 			 strchr(name, ':') ? "" : "qemu:dirty-bitmap:", name);
 	x->h = nbd_create();
-	if (!x->h || nbd_add_meta_context(x->h, LIBNBD_CONTEXT_BASE_ALLOCATION) ||
+	/* Certificates and keys for TLS are the user's, who named them in the URI. */
+	if (!x->h || nbd_set_uri_allow_local_file(x->h, true) ||
+	    nbd_add_meta_context(x->h, LIBNBD_CONTEXT_BASE_ALLOCATION) ||
 	    (name && nbd_add_meta_context(x->h, x->dirty)) || nbd_connect_uri(x->h, uri))
 		return failed(s, uri);
 	size = nbd_get_size(x->h);
@@ -92,6 +107,7 @@ int export_open(struct session *s, const char *uri, struct part *p)
 	if (r)
 		return session_err(s, r, "%s", uri);
 	pthread_mutex_init(&x->lock, NULL);
+	pthread_mutex_init(&x->ahead_lock, NULL);
 	r = begin(s, x, uri);
 	if (r) {
 		export_close(x);
@@ -109,6 +125,8 @@ void export_close(struct nbd_export *x)
 	if (x->h && nbd_aio_is_ready(x->h) == 1)
 		nbd_shutdown(x->h, 0);
 	nbd_close(x->h);
+	free(x->ahead);
+	pthread_mutex_destroy(&x->ahead_lock);
 	pthread_mutex_destroy(&x->lock);
 	free(x);
 }
@@ -130,6 +148,46 @@ static ssize_t read_whole(struct nbd_export *x, void *buf, size_t n, uint64_t at
 	return -1;
 }
 
+/* What was read ahead, from @at on: how much of it is there, up to @n bytes. */
+static size_t take_ahead(const struct nbd_export *x, void *buf, size_t n, uint64_t at)
+{
+	uint64_t skip = at - x->ahead_at;
+
+	if (at < x->ahead_at || skip >= x->ahead_len)
+		return 0;
+	n = n < x->ahead_len - skip ? n : x->ahead_len - (size_t)skip;
+	memcpy(buf, x->ahead + skip, n);
+	return n;
+}
+
+/* A small request close behind the last one. 0: not read ahead; what fails is asked for as it is. */
+static size_t pread_ahead(struct nbd_export *x, void *buf, size_t n, uint64_t at)
+{
+	size_t got, len = x->size - at < AHEAD ? (size_t)(x->size - at) : AHEAD;
+
+	if (n >= SMALL || at % x->align)
+		return 0;
+	pthread_mutex_lock(&x->ahead_lock);
+	got = take_ahead(x, buf, n, at);
+	if (!got && at && at >= x->last && at - x->last < SMALL) {
+		if (!x->ahead)
+			x->ahead = malloc(AHEAD);
+		x->ahead_at = at;
+		x->ahead_len = x->ahead && read_whole(x, x->ahead, len, at) > 0 ? len : 0;
+		got = take_ahead(x, buf, n, at);
+	}
+	x->last = at + n;
+	pthread_mutex_unlock(&x->ahead_lock);
+	return got;
+}
+
+void export_forget(struct nbd_export *x)
+{
+	pthread_mutex_lock(&x->ahead_lock);
+	x->ahead_len = 0;
+	pthread_mutex_unlock(&x->ahead_lock);
+}
+
 ssize_t export_pread(struct nbd_export *x, void *buf, size_t n, uint64_t at)
 {
 	size_t ahead = at & (x->align - 1), len = x->align;
@@ -137,6 +195,9 @@ ssize_t export_pread(struct nbd_export *x, void *buf, size_t n, uint64_t at)
 	ssize_t got;
 
 	n = n < READ_MAX ? n : READ_MAX;
+	got = (ssize_t)pread_ahead(x, buf, n, at);
+	if (got)
+		return got;
 	if (!ahead && n >= x->align)
 		return read_whole(x, buf, n & ~(x->align - 1), at);
 	/* A part of one block. The last one of the disk may be short. */

@@ -343,6 +343,8 @@ void source_forget(struct layer *l, uint64_t off, uint64_t len)
 		if (part->fd >= 0)
 			posix_fadvise(part->fd, (off_t)(off - part->off), (off_t)n,
 				      POSIX_FADV_DONTNEED);
+		else if (part->nbd)
+			export_forget(part->nbd);
 		off += n;
 		len -= n;
 	}
