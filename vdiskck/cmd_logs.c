@@ -23,7 +23,7 @@ struct logs_run {
 	struct out_tree tree;
 	struct event_sort *sort; /* -o: events wait here until all are read */
 	FILE *events;
-	uint64_t n, copies, doubtful, missing, lost;
+	uint64_t n, copies, doubtful, missing, lost, unread;
 };
 
 static int to_stdout(void *arg, const struct event_key *k, const char *line)
@@ -66,28 +66,39 @@ static int write_events(struct logs_run *x)
 	return r ? run_fail(&x->r, r, "%s/events.jsonl", x->tree.path) : 0;
 }
 
-static void text_log(const struct log_place *p)
+/* @chosen: only some of the events were asked for */
+static void text_log(const struct log_place *p, bool chosen)
 {
 	char a[TIME_TEXT], b[TIME_TEXT], size[SIZE_TEXT];
 	uint64_t all = p->n[LOG_INTACT] + p->n[LOG_DOUBTFUL] + p->n[LOG_CARVED];
 
 	if (!all && !p->source && !p->unread)
 		return; /* free space that held nothing */
+	if (p->no_news || (chosen && !all && !p->unread && !p->missing && !p->lost))
+		return;
 	text_put(stdout, p->name);
-	printf("%s: ", p->source || p->unread  ? ""
-		       : strstr(p->name, ":/") ? " (carved)"
-					       : " (free space)");
+	printf("%s: ", p->deleted		? " (deleted)"
+		       : p->source || p->unread ? ""
+		       : strstr(p->name, ":/")	? " (carved)"
+						: " (free space)");
 	if (p->unread)
 		fputs("could not be read as a log", stdout);
 	else
-		printf("%" PRIu64 " records", all);
+		printf("%" PRIu64 " %s", all, all == 1 ? "record" : "records");
 	if (p->first.known)
-		printf(", %s to %s", time_text(p->first.sec, 0, a), time_text(p->last.sec, 0, b));
+		printf(", %s", time_text(p->first.sec, 0, a));
+	if (p->first.known && p->last.sec != p->first.sec)
+		printf(" to %s", time_text(p->last.sec, 0, b));
 	if (p->n[LOG_DOUBTFUL])
 		printf(", %" PRIu64 " doubtful", p->n[LOG_DOUBTFUL]);
 	if (p->n[LOG_CARVED])
 		printf(", %" PRIu64 " carved", p->n[LOG_CARVED]);
-	if (p->jumps)
+	if (p->missing)
+		printf(", %" PRIu64 " of the %" PRIu64 " that it says it has are MISSING",
+		       p->missing, p->stated);
+	if (p->jumps == 1)
+		fputs(", the clock went back once", stdout);
+	else if (p->jumps)
 		printf(", the clock went back %" PRIu64 " times", p->jumps);
 	if (p->lost)
 		printf(", %s of the file LOST", size_text(p->lost, size));
@@ -140,31 +151,39 @@ static void zone(struct logs_run *x)
 
 static void summary(struct logs_run *x)
 {
+	const struct args *a = x->r.a;
+	bool chosen = a->since || a->until || a->channel || a->source;
 	uint64_t logs = 0;
 
 	for (size_t i = 0; i < x->g.n_places; i++) {
 		const struct log_place *p = &x->g.place[i];
 
-		logs += p->source != NULL;
-		x->lost += p->lost;
+		logs += p->source && !p->no_news;
+		x->lost += p->deleted ? 0 : p->lost;
+		x->missing += p->missing;
+		x->unread += p->unread && !p->deleted;
 		if (x->r.a->json)
 			run_record(&x->r, json_log(p));
 		else if (!x->r.a->quiet)
-			text_log(p);
+			text_log(p, chosen);
 	}
 	logs_missing(&x->g, on_gap, x);
 	zone(x);
 	if (x->r.a->json)
 		return;
-	printf("%" PRIu64 " events of %" PRIu64 " logs", x->n, logs);
+	printf("%" PRIu64 " %s of %" PRIu64 " %s", x->n, x->n == 1 ? "event" : "events", logs,
+	       logs == 1 ? "log" : "logs");
 	if (x->copies)
 		printf(" (%" PRIu64 " copies left out)", x->copies);
 	if (x->missing)
-		printf(", %" PRIu64 " records are missing", x->missing);
+		printf(", %" PRIu64 " %s missing", x->missing,
+		       x->missing == 1 ? "record is" : "records are");
 	if (x->doubtful)
-		printf(", %" PRIu64 " are doubtful", x->doubtful);
+		printf(", %" PRIu64 " %s doubtful", x->doubtful, x->doubtful == 1 ? "is" : "are");
 	if (x->r.a->output)
-		printf(": %s/events.jsonl, and the logs as they are in raw", x->r.a->output);
+		printf(": %s/events.jsonl%s", x->r.a->output,
+		       faccessat(x->tree.fd, "raw", F_OK, 0) ? ""
+							     : ", and the logs as they are in raw");
 	putchar('\n');
 }
 
@@ -208,6 +227,15 @@ static int times(const struct args *a, struct logs_filter *f)
 	return 0;
 }
 
+/* A layer stayed closed: whatever logs it holds are not among these. */
+static bool undecided(const struct run *r)
+{
+	for (size_t i = 0; i < r->found.n_tally; i++)
+		if (finding_severity(r->found.tally[i].id) == UNDECIDED)
+			return true;
+	return false;
+}
+
 int cmd_logs(const struct args *a)
 {
 	struct logs_run x = {.tree = {.fd = -1}};
@@ -229,9 +257,9 @@ int cmd_logs(const struct args *a)
 		summary(&x);
 	}
 	/* Nor is it known which logs a file system has, when part of that is damaged. */
-	if (x.missing || x.doubtful || x.lost || volumes_damaged(&x.r))
+	if (x.missing || x.doubtful || x.lost || x.unread || volumes_damaged(&x.r))
 		status = DAMAGED;
-	else if (x.r.failed)
+	else if (x.r.failed || undecided(&x.r))
 		status = UNDECIDABLE;
 	collect_sort(&x.r.found);
 	if (!a->json && !a->quiet)

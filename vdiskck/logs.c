@@ -129,12 +129,6 @@ int logs_text(void *arg, const char *p, size_t len)
 	return r;
 }
 
-/* Gaps in a journal are no losses: users' journals count with the system's. */
-static bool counts_ids(const struct log_driver *d)
-{
-	return strcmp(d->ops->name, "journal") != 0;
-}
-
 static int keep_gap(void *arg, const struct ledger_channel *c, uint64_t first, uint64_t last)
 {
 	struct logs *g = arg;
@@ -152,9 +146,46 @@ static int keep_gap(void *arg, const struct ledger_channel *c, uint64_t first, u
 	return ledger_claim(g->regained, gap_name(more, g, name), first, last);
 }
 
+struct sums {
+	uint64_t seen, missing;
+};
+
+static int add_up(void *arg, const struct ledger_channel *c)
+{
+	struct sums *s = arg;
+
+	s->seen += c->n[LOG_INTACT] + c->n[LOG_DOUBTFUL];
+	s->missing += c->missing;
+	return 0;
+}
+
+/*
+ * Ids that are missing. Those of a journal have gaps, for users' journals count with the system's: only
+ * if as many are missing as it says it has more than it does, it is known which.
+ */
+static int note_gaps(struct logs *g, struct layer *l, struct log_ledger *ledger)
+{
+	const struct log_driver *d = log_format(l);
+	struct log_place *p = &g->place[g->n_places - 1];
+	struct sums s = {0};
+	int r;
+
+	if (!d->stated)
+		return ledger_walk(ledger, NULL, keep_gap, g);
+	p->stated = d->stated(l);
+	r = ledger_walk(ledger, add_up, NULL, &s);
+	if (r || p->stated <= s.seen)
+		return r;
+	if (p->stated - s.seen == s.missing)
+		return ledger_walk(ledger, NULL, keep_gap, g);
+	p->missing = p->stated - s.seen;
+	return 0;
+}
+
 static int read_log(struct logs *g, struct layer *l)
 {
 	const struct log_driver *d = log_format(l);
+	struct log_place *p;
 	struct log_sink sink = {.arg = g,
 				.render = logs_render,
 				.text = logs_text,
@@ -164,17 +195,19 @@ static int read_log(struct logs *g, struct layer *l)
 				.modified = g->modified};
 	int r;
 
-	g->place[g->n_places - 1].source = d->ops->name;
+	p = &g->place[g->n_places - 1];
+	p->source = d->ops->name;
 	g->unordered = d->unordered;
 	/* What an older link misses was not written then, or is in a newer one. */
-	if (counts_ids(d) && !g->older) {
+	if (!g->older) {
 		sink.ledger = ledger_new();
 		if (!sink.ledger)
 			return -ENOMEM;
 	}
 	r = d->records(l, &sink);
 	if (!r && sink.ledger)
-		r = ledger_walk(sink.ledger, NULL, keep_gap, g);
+		r = note_gaps(g, l, sink.ledger);
+	p->no_news = d->no_news && !(p->n[LOG_INTACT] + p->n[LOG_DOUBTFUL] + p->n[LOG_CARVED]);
 	ledger_free(sink.ledger);
 	return r;
 }
@@ -233,6 +266,8 @@ static int read_file(struct logs *g, struct layer *fs, const struct fs_entry *e)
 
 	if (!r)
 		r = stack_discover_as(f, d ? only : log_drivers);
+	if (p)
+		p->deleted = e->deleted;
 	if (!r && !log_on(f) && !expected(e->path)) {
 		free(p->name);
 		g->n_places--;

@@ -20,6 +20,10 @@ struct log_place {
 	uint64_t jumps; /* times that went back by more than a minute from one record to the next */
 	uint64_t lost;	/* bytes of the file that can't be read */
 	bool unread;	/* no driver could open it */
+	bool deleted;	/* its file was */
+	bool no_news;	/* nothing in it, as mostly */
+	/* Of a log whose ids have gaps by themselves: records that it says it has, and how many are not there. */
+	uint64_t stated, missing;
 };
 
 /* Ids that a live log says existed, and does not have. A channel may have several logs. */

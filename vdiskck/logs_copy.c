@@ -121,6 +121,12 @@ struct json *json_log(const struct log_place *p)
 		js_str(j, "first", time_text(p->first.sec, 0, time));
 	if (p->last.known)
 		js_str(j, "last", time_text(p->last.sec, 0, time));
+	if (p->deleted)
+		js_bool(j, "deleted", true);
+	if (p->stated) {
+		js_u64(j, "stated", p->stated);
+		js_u64(j, "missing", p->missing);
+	}
 	js_u64(j, "clock_jumps", p->jumps);
 	js_u64(j, "lost_bytes", p->lost);
 	return j;

@@ -351,9 +351,22 @@ static const char *const where[] = {
 	NULL,
 };
 
+static uint64_t journal_stated(struct layer *l)
+{
+	const struct journal *j = journal_of(l);
+	uint64_t n = le64(j->h.n_entries), first = le64(j->h.head_seqnum);
+
+	/* Each has a number of its own. */
+	return j->header_ok && le64(j->h.tail_seqnum) >= first &&
+			       le64(j->h.tail_seqnum) - first >= n - 1
+		       ? n
+		       : 0;
+}
+
 const struct log_driver journal_log = {
 	.ops = &journal_ops,
 	.where = where,
+	.stated = journal_stated,
 	.records = journal_records,
 	.carve_begin = journal_carve_begin,
 	.carve = journal_carve,

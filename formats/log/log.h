@@ -94,8 +94,14 @@ struct log_driver {
 	const char *const *where;
 	bool large;	/* a file of it is too large to be copied beside its events */
 	bool rare;	/* most files at those places are something else, and nobody misses them */
+	bool no_news;	/* every volume has one, mostly without records: then it is not mentioned */
 	bool unordered; /* its records are in no order of time: a clock that goes back is no news */
 	bool asked; /* files are read only where its name is asked for: there would be too many events */
+	/*
+	 * How many records it says it has, 0: it does not say. For logs whose ids have gaps though
+	 * nothing is lost; those of others are all missing that are in none of its records.
+	 */
+	uint64_t (*stated)(struct layer *l);
 	/* Every record of the log in @l. 0: to the end, whatever was lost; else -errno. */
 	int (*records)(struct layer *l, const struct log_sink *sink);
 	/*

@@ -319,5 +319,6 @@ const struct log_driver logfile_log = {
 	.ops = &logfile_ops,
 	.where = where,
 	.large = true,
+	.no_news = true,
 	.records = logfile_records,
 };

@@ -18,7 +18,7 @@ node() {
 	run_vdiskck logs node.qcow2 -o "$OUT/logs"
 	expect_status 0
 	expect_text 'qcow2/ext4:/var/log/journal/0123/system.journal: 1922 records, 20'
-	expect_text '1922 events of 1 logs'
+	expect_text '1922 events of 1 log: .*, and the logs as they are in raw'
 	cmp "$OUT/logs/raw/qcow2/ext4/var/log/journal/0123/system.journal" "$OUT/root/var/log/journal/0123/system.journal"
 	[ "$(wc -l <"$OUT/logs/events.jsonl")" = 1922 ]
 	jq -r .time "$OUT/logs/events.jsonl" | LC_ALL=C sort -c
@@ -49,6 +49,53 @@ node() {
 	run_vdiskck logs node.qcow2 -o "$OUT/logs" --json
 	expect_status 2
 	expect_json 'any(.record == "log" and .intact > 1500 and .doubtful > 0)'
+}
+
+@test "entries that a journal says it has, and that are gone, are missing" {
+	node
+	rm node.qcow2
+	cp "$OUT/root/var/log/journal/0123/system.journal" j
+	local at
+	at=$("$VDISKCK" logs j --json | jq -s '[.[] | select(.record == "event")][1000].offset')
+	dd if=/dev/zero of=j bs=1 seek="$at" count=1024 conv=notrunc status=none
+	run_vdiskck logs j -o "$OUT/logs"
+	expect_status 2
+	expect_text '19[0-9]+ records, .* [0-9]+ of the 1922 that it says it has are MISSING'
+	expect_text 'missing.*: .*/events.jsonl$'
+	run_vdiskck logs j --json
+	expect_json 'any(.record == "log" and .stated == 1922 and .missing > 0 and .intact + .doubtful + .missing == 1922)'
+}
+
+@test "a volume that stays locked: its logs are not all there are" {
+	command -v qemu-img >/dev/null || skip "no qemu-img"
+	truncate -s 8M "$OUT/plain"
+	mkfs.ext4 -q "$OUT/plain"
+	qemu-img convert --object secret,id=s,data=abc -O luks -o key-secret=s,iter-time=10 "$OUT/plain" locked
+	run_vdiskck logs locked -o "$OUT/logs"
+	expect_status 3
+	expect_text 'layer-locked'
+}
+
+@test "a deleted log says so; where events were chosen, logs that have none of them are not listed" {
+	truncate -s 20M disk
+	mkfs.fat disk >/dev/null
+	mmd -i disk ::/var ::/var/log
+	printf '2018-05-14T11:52:08Z node16 kernel: one\n' >"$OUT/one"
+	printf '2019-05-14T11:52:08Z node16 kernel: two\n' >"$OUT/two"
+	mcopy -i disk "$OUT/one" ::/var/log/cloud-init.log
+	mcopy -i disk "$OUT/two" ::/var/log/messages
+	mdel -i disk ::/var/log/cloud-init.log
+	run_vdiskck logs disk -o "$OUT/logs"
+	expect_status 0
+	expect_text 'raw/fat:/var/log/cloud-init.log \(deleted\): 1 record, 2018-05-14T11:52:08Z$'
+	expect_text '2 events of 2 logs'
+	run_vdiskck logs disk --json
+	expect_json '[.[] | select(.record == "log" and .deleted)] | length == 1'
+	run_vdiskck logs disk -o "$OUT/few" --since 2019
+	expect_status 3
+	run_vdiskck logs disk -o "$OUT/few" --since 2019-01-01
+	expect_text 'messages'
+	lacks cloud-init <<<"$output"
 }
 
 @test "a bare log is an image, too; --since, --until and --source choose" {
@@ -86,7 +133,7 @@ node() {
 	run_vdiskck logs node16.vhd -o "$OUT/logs"
 	expect_status 0
 	expect_text 'Security.evtx: 415 records'
-	expect_text '415 events of 1 logs \([45][0-9][0-9] copies left out\)'
+	expect_text '415 events of 1 log \([45][0-9][0-9] copies left out\)'
 	# Without the live one, the same records come from free space.
 	mdel -i "$OUT/v" $logs/Security.evtx
 	qemu-img convert -O vpc "$OUT/v" gone.vhd
@@ -157,12 +204,12 @@ windows() { # NAME FIRST COUNT
 	cat fs.img >/dev/null
 	run_vdiskck logs fs.img -o "$OUT/sound"
 	expect_status 0
-	expect_text '9 events of 1 logs'
+	expect_text '9 events of 1 log'
 	debugfs -w -R 'set_inode_field /var/log/old block[0] 0x7fffffff' fs.img 2>/dev/null
 	cat fs.img >/dev/null
 	run_vdiskck logs fs.img -o "$OUT/damaged"
 	expect_status 2
-	expect_text '9 events of 1 logs'
+	expect_text '9 events of 1 log'
 	grep -q 'ext4-dir-block' <<<"$stderr"
 	for n in 'ls -R fs.img' 'ls fs.img /var/log/old' "extract fs.img /var -o $OUT/x"; do
 		# shellcheck disable=SC2086 # words of a command line
