@@ -165,6 +165,28 @@ static int look(struct layer *l, const char *path, bool follow, struct fs_entry 
 	return r;
 }
 
+/*
+ * "\Control\Session Manager\I/O System": in a hive, what begins with a backslash has slashes in its
+ * names. They become what stands for them there (fs.h). NULL: @path is not like that.
+ */
+static char *hive_path(const struct volume *vol, const char *path)
+{
+	char *own, *to;
+
+	if (strcmp(vol->l->ops->name, "regf") || *path != '\\' || !strchr(path, '/'))
+		return NULL;
+	own = to = malloc(3 * strlen(path) + 1);
+	for (; own && *path; path++) {
+		if (*path == '/')
+			to = stpcpy(to, "\xef\x80\xaf");
+		else
+			*to++ = *path == '\\' ? '/' : *path;
+	}
+	if (own)
+		*to = '\0';
+	return own;
+}
+
 /* A copy of the user's path with slashes, or with the escapes of `ls` undone. */
 static char *own_path(const struct volume *vol, const char *path, bool unescape)
 {
@@ -235,6 +257,14 @@ static int try(const struct volume *vol, const char *path, bool follow, struct f
 
 	fs->vol = *vol;
 	fs->below = len > 1 && (path[len - 1] == '/' || (vol->windows && path[len - 1] == '\\'));
+	fs->path = hive_path(vol, path);
+	if (fs->path) {
+		r = look(vol->l, fs->path, follow || fs->below, &fs->e);
+		if (!r)
+			return 0;
+		free(fs->path);
+		fs->path = NULL;
+	}
 	for (int unescape = 0; unescape < 2 && r; unescape++) {
 		char *own = unescape && !strchr(path, '\\') ? NULL : own_path(vol, path, unescape);
 

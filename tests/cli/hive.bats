@@ -22,6 +22,27 @@ hive() { # NAME: a SYSTEM hive
 	expect_status 3
 }
 
+@test "names with slashes in them are found as they are typed, and as they are listed" {
+	command -v hivexsh >/dev/null || skip "no hivexsh"
+	hive SYSTEM
+	hivexsh -w SYSTEM <<-'END'
+		cd \ControlSet001
+		add I/O System
+		cd \ControlSet001\I/O System
+		setval 1
+		a/b
+		dword:7
+		commit
+	END
+	run_vdiskck cat SYSTEM '\ControlSet001\I/O System'
+	expect_status 0
+	expect_text 'REG_DWORD: 7'
+	[ "$("$VDISKCK" cat SYSTEM '\controlset001\i/o system:a/b' | od -An -tu4 | tr -d ' ')" = 7 ]
+	[ "$("$VDISKCK" cat SYSTEM "$("$VDISKCK" ls -R SYSTEM | grep 'I.*O System:')" | od -An -tu4 | tr -d ' ')" = 7 ]
+	run_vdiskck cat SYSTEM '/ControlSet001/I/O System'
+	expect_status 3
+}
+
 @test "all keys and values, as hivex lists them" {
 	command -v hivexml >/dev/null || skip "no hivexml"
 	hive SYSTEM
