@@ -17,9 +17,9 @@ static int on_event(void *arg, const struct log_event *e)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static const struct log_driver *const drivers[] = {&utmp_log,	  &dump_log,   &wer_log,
-							   &prefetch_log, &usn_log,    &kdump_log,
-							   &schedule_log, &logfile_log};
+	static const struct log_driver *const drivers[] = {&utmp_log,	  &dump_log,	&wer_log,
+							   &prefetch_log, &usn_log,	&kdump_log,
+							   &schedule_log, &logfile_log, &regf_log};
 	struct image *img = image_new(size);
 	struct buf b = {0};
 	struct log_sink sink = {.event = on_event, .arg = &b};

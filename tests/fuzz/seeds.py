@@ -177,3 +177,41 @@ def resources():
 
 
 save("pe-messages", resources())
+
+
+def cell(body):
+    size = (len(body) + 4 + 7) & ~7
+    return struct.pack("<i", -size) + body.ljust(size - 4, b"\0")
+
+
+def key(name, flags, parent, subkeys, at, values, value_list):
+    return cell(b"nk" + struct.pack("<HQIIIIIIIIII", flags, 131000000000000000, 0, parent, subkeys, 0, at,
+                                    0xffffffff, values, value_list, 0xffffffff, 0xffffffff) +
+                bytes(20) + struct.pack("<HH", len(name), 0) + name)
+
+
+def hive():
+    """The root with one key, which has a value in its cell and one elsewhere."""
+    disk, listed, values, start, text, data = 0x80, 0xe0, 0xf0, 0x100, 0x120, 0x140
+    at = {0x20: key(b"ROOT", 0x2c, 0xffffffff, 1, listed, 0, 0xffffffff),
+          disk: key(b"disk", 0x20, 0x20, 0, 0xffffffff, 2, values),
+          listed: cell(b"lh" + struct.pack("<HII", 1, disk, 0x36215F)),
+          values: cell(struct.pack("<II", start, text)),
+          start: cell(b"vk" + struct.pack("<HIIIHH", 5, 0x80000004, 3, 4, 1, 0) + b"Start"),
+          text: cell(b"vk" + struct.pack("<HIIIHH", 4, 10, data, 1, 1, 0) + b"Name"),
+          data: cell("disk\0".encode("utf-16le"))}
+    bins = bytearray(b"hbin" + struct.pack("<II", 0, 4096) + bytes(20))
+    for off, body in at.items():
+        bins += (struct.pack("<I", off - len(bins)).ljust(off - len(bins), b"\0") if off > len(bins) else b"") + body
+    bins += struct.pack("<I", 4096 - len(bins)).ljust(4096 - len(bins), b"\0")
+    base = bytearray(b"regf" + struct.pack("<IIQIIIIIII", 1, 1, 131000000000000000, 1, 5, 0, 1, 0x20, 4096, 1))
+    base += "SYSTEM".encode("utf-16le")
+    base = base.ljust(508, b"\0")
+    total = 0
+    for (word,) in struct.iter_unpack("<I", bytes(base)):
+        total ^= word
+    return bytes(base + struct.pack("<I", total)).ljust(4096, b"\0") + bytes(bins)
+
+
+save("regf", hive())
+save("regf-bins", b"x" * 512 + hive()[4096:])
