@@ -314,16 +314,25 @@ static int find_volume(void *arg, struct layer *l)
 	return 0;
 }
 
-/* Damage to what a file system is made of may hide that there was a system on it. */
+/* Is the file one of those whose folder is lost, or the root folder? */
+static bool is_loose(const struct file_hit *h)
+{
+	return h->path && (!strcmp(h->path, "/") || !strncmp(h->path, "/$orphans/", 10));
+}
+
+/* Folders that are lost may hide that there was a system; copies of a superblock don't. */
 static bool is_hurt(const struct boot *b, const struct volumes *v)
 {
+	const struct collect *c = &b->r->found;
 	const struct files_hit *h = &b->r->hit;
 
 	for (size_t i = 0; i < v->n; i++) {
-		if (!damage_in(b, v->fs[i]))
-			continue;
 		for (size_t k = 0; k < h->n; k++)
-			if (h->v[k].fs == v->fs[i] && h->v[k].rank == RANK_VOLUME)
+			if (h->v[k].fs == v->fs[i] && is_loose(&h->v[k]))
+				return true;
+		for (size_t k = 0; k < c->n; k++)
+			if (c->v[k].id == NTFS_RECORD_LOST &&
+			    !strcmp(c->v[k].layer, v->fs[i]->path))
 				return true;
 	}
 	return false;

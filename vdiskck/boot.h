@@ -40,7 +40,7 @@ struct boot {
 	size_t n;
 	struct boot_system system[BOOT_SYSTEMS];
 	unsigned systems; /* number of them; while one is examined, it is the last */
-	bool hidden;	  /* there is none, but a volume whose own structures are damaged */
+	bool hidden;	  /* there is none, but a volume that has lost folders */
 	bool bios;	  /* the boot sector has code that starts something */
 	bool loader;	  /* boot_windows.c: the BCD named one, and it has a link */
 	int err;	  /* -ENOMEM, -EINTR: what stopped it */
