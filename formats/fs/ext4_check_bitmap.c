@@ -8,6 +8,8 @@
 #include "formats/fs/ext4_check.h"
 #include "vdiskck/core/sum.h"
 
+enum { SAID_MAX = 16 };
+
 struct state {
 	struct ck *c;
 	uint8_t *map, *want; /* of one group */
@@ -15,11 +17,32 @@ struct state {
 	uint32_t free_inodes, lost_inodes;
 };
 
-/* Runs of bits that differ: [from, to] in use or free, but not by the bitmap. */
+static const char *unit(const struct state *s, bool inodes)
+{
+	return inodes ? "inodes" : s->c->fs->cluster_bits ? "clusters" : "blocks";
+}
+
+/* A run of bits that differ: [from, to) in use or free, but not by the bitmap. */
+static void say_run(const struct state *s, uint32_t g, bool inodes, uint32_t from, uint32_t to,
+		    uint64_t first, uint64_t at)
+{
+	bool used = ck_bit(s->want, from);
+
+	ck_say(s->c, inodes ? EXT4_INODE_BITMAP : EXT4_BLOCK_BITMAP, 0, at + from / 8,
+	       (to - 1) / 8 - from / 8 + 1, used ? "free" : "in use", used ? "in use" : "free",
+	       "%s %" PRIu64 " to %" PRIu64 ": the %s bitmap of group %" PRIu32 " says they are %s",
+	       unit(s, inodes), first + from, first + to - 1, inodes ? "inode" : "block", g,
+	       used ? "free, and they are in use" : "in use, and nothing uses them");
+}
+
+/*
+ * Each run of bits that differ. A bitmap that is garbage is one fact, not thousands: behind the
+ * first SAID_MAX runs they are counted.
+ */
 static void differ(struct state *s, uint32_t g, bool inodes, uint32_t n, uint64_t first,
 		   uint64_t at)
 {
-	uint32_t k = 0;
+	uint32_t k = 0, runs = 0, more = 0;
 
 	while (k < n) {
 		uint32_t from = k;
@@ -36,17 +59,17 @@ static void differ(struct state *s, uint32_t g, bool inodes, uint32_t n, uint64_
 		}
 		while (k < n && ck_bit(s->want, k) == used && ck_bit(s->map, k) != used)
 			k++;
-		ck_say(s->c, inodes ? EXT4_INODE_BITMAP : EXT4_BLOCK_BITMAP, 0, at + from / 8,
-		       (k - 1) / 8 - from / 8 + 1, used ? "free" : "in use",
-		       used ? "in use" : "free",
-		       "%s %" PRIu64 " to %" PRIu64 ": the %s bitmap of group %" PRIu32
-		       " says they are %s",
-		       inodes			? "inodes"
-		       : s->c->fs->cluster_bits ? "clusters"
-						: "blocks",
-		       first + from, first + k - 1, inodes ? "inode" : "block", g,
-		       used ? "free, and they are in use" : "in use, and nothing uses them");
+		if (runs++ < SAID_MAX)
+			say_run(s, g, inodes, from, k, first, at);
+		else
+			more += k - from;
 	}
+	if (more)
+		ck_say(s->c, inodes ? EXT4_INODE_BITMAP : EXT4_BLOCK_BITMAP, 0, at, (n + 7) / 8,
+		       NULL, NULL,
+		       "%" PRIu32 " more %s in %" PRIu32 " places: the %s bitmap of group %" PRIu32
+		       " is wrong about them",
+		       more, unit(s, inodes), runs - SAID_MAX, inodes ? "inode" : "block", g);
 }
 
 /* Bits behind the last one of the group are set, as far as the block goes. */

@@ -7,13 +7,17 @@
 #include "formats/fs/ext4_check.h"
 #include "vdiskck/core/sum.h"
 
-enum { SECTOR = 512 };
+enum {
+	SECTOR = 512,
+	SAID_MAX = 16, /* bad entries of one file that are told one by one */
+};
 
 struct state {
 	struct ck *c;
 	const struct ext4_inode *i;
 	struct ck_map *m;
 	uint64_t cluster; /* the one that was counted last, + 1 */
+	uint64_t bad;	  /* entries that can't be, of which SAID_MAX were told */
 	bool resize;	  /* the inode that holds blocks for descriptors back */
 	bool is_dir;
 };
@@ -21,6 +25,8 @@ struct state {
 static void bad_entry(struct state *s, const struct ext4_run *r, const char *what)
 {
 	s->m->bad = true;
+	if (s->bad++ >= SAID_MAX)
+		return;
 	ck_say(s->c, EXT4_EXTENT_BAD, s->i->ino, r->at, r->at_len,
 	       strf("logical %" PRIu64 ", block %" PRIu64 ", %" PRIu64 " blocks", r->lblk, r->block,
 		    r->len),
@@ -182,5 +188,13 @@ int ck_blocks(struct ck *c, const struct ext4_inode *i, struct ck_map *m)
 			  .resize = i->ino == EXT4_INO_RESIZE,
 			  .is_dir = ext4_is(i, EXT4_S_DIR) && i->links};
 
-	return ext4_map(c->fs, i, &c->budget, check_run, &s);
+	int r = ext4_map(c->fs, i, &c->budget, check_run, &s);
+
+	/* A block of addresses that is garbage: one fact, not a thousand. */
+	if (s.bad > SAID_MAX)
+		ck_say(c, EXT4_EXTENT_BAD, i->ino, i->at, i->raw_len, NULL, NULL,
+		       "inode %" PRIu32 ": %" PRIu64
+		       " more entries of what maps its blocks can't be true",
+		       i->ino, s.bad - SAID_MAX);
+	return r;
 }

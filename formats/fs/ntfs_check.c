@@ -177,13 +177,17 @@ static int work(void *arg, struct ntfs_record *r, void *out)
 	return err;
 }
 
-static void check_bitmap_bit(const struct ntfs_check *k, const struct ntfs_record *r)
+enum { BITS_SAID = 16 }; /* a bitmap that is garbage is one fact, not thousands */
+
+static void check_bitmap_bit(struct ntfs_check *k, const struct ntfs_record *r)
 {
 	bool used = r->state != NTFS_EMPTY && le16(ntfs_head(r)->flags) & NTFS_IN_USE;
 
 	/* Reserved ones are called used before they are; of others nobody knows what they are. */
 	if (r->number < NTFS_SYSTEM_RECORDS || r->state == NTFS_BAD || !k->n->mft_bitmap ||
 	    used == ntfs_record_in_use(k->n, r->number))
+		return;
+	if (k->bits_wrong++ >= BITS_SAID)
 		return;
 	finding_fact(k->l, NTFS_MFT_BITMAP,
 		     &(struct fact){.at = ntfs_check_at(k, r->number, 0),
@@ -238,6 +242,10 @@ static int pass(struct ntfs_check *k)
 				 .arg = k};
 	int r = ntfs_scan(&scan);
 
+	if (k->bits_wrong > BITS_SAID)
+		finding(k->l, NTFS_MFT_BITMAP, ntfs_check_at(k, NTFS_MFT, 0), k->n->g.record,
+			"%" PRIu64 " more records about which the bitmap of $MFT is wrong",
+			k->bits_wrong - BITS_SAID);
 	for (size_t i = 0; i < k->n_dirs && !r; i++) {
 		r = session_stopped(k->l->s) ? -EINTR : ntfs_check_indexes(k, k->dirs[i]);
 		if (i % 256 == 0)

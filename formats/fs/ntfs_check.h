@@ -22,8 +22,9 @@ struct ntfs_check {
 	uint64_t *sizes;
 	uint64_t stale, stale_first; /* files of which it has not; the first of them */
 	uint64_t stale_at;
-	bool upcase_good; /* names can be compared as Windows does */
-	uint32_t *dirs;	  /* records that have an index */
+	uint64_t bits_wrong; /* records about which the bitmap of $MFT is */
+	bool upcase_good;    /* names can be compared as Windows does */
+	uint32_t *dirs;	     /* records that have an index */
 	size_t n_dirs, cap_dirs;
 	struct ntfs_inode *ino; /* for whoever needs one for the moment */
 	char *path;		/* ntfs_check_path() */

@@ -110,6 +110,18 @@ static void a_lost_superblock_is_all_that_is_wrong(void **state)
 	image_free(img);
 }
 
+static void noise(struct image *img, uint64_t at, size_t len)
+{
+	uint64_t x = 88172645463325252u;
+
+	for (size_t k = 0; k < len; k++) {
+		x ^= x << 13;
+		x ^= x >> 7;
+		x ^= x << 17;
+		img->buf[at + k] = (uint8_t)(x >> 24);
+	}
+}
+
 /*
  * Noise over a block of the inode table costs the inodes that were there: no field of it is
  * looked into, nothing is in use for its sake, and the bitmaps are not blamed.
@@ -117,21 +129,33 @@ static void a_lost_superblock_is_all_that_is_wrong(void **state)
 static void noise_in_an_inode_table_is_no_inodes(void **state)
 {
 	struct image *img = make("-t ext4 -b 1024 -g 2048");
-	uint64_t at = field(img, gdt_at(img) + 8) * 1024 + 4 * 1024, x = 88172645463325252u;
+	uint64_t at = field(img, gdt_at(img) + 8) * 1024 + 4 * 1024;
 
 	(void)state;
-	for (size_t k = 0; k < 1024; k++) {
-		x ^= x << 13;
-		x ^= x >> 7;
-		x ^= x << 17;
-		img->buf[at + k] = (uint8_t)(x >> 24);
-	}
+	noise(img, at, 1024);
 	image_check(img, &ext4_ops);
 	for (size_t k = 0; k < 4; k++)
 		assert_finding(img, EXT4_INODE_LOST, at + 256 * k);
 	assert_int_equal(image_seen(img, EXT4_INODE_FIELD, ANYWHERE), 0);
 	assert_int_equal(image_seen(img, EXT4_INODE_SUM, ANYWHERE), 0);
 	assert_int_equal(image_seen(img, EXT4_INODE_BITMAP, ANYWHERE), 0);
+	image_free(img);
+}
+
+/* A bitmap, or a block of addresses, that is garbage is told in few words. */
+static void noise_is_told_in_few_words(void **state)
+{
+	struct image *img = make("-t ext4 -b 4096");
+
+	(void)state;
+	noise(img, field(img, gdt_at(img)) * 4096, 4096);
+	/* Reserved for descriptors: in the map of the inode that holds them back. */
+	noise(img, 3 * 4096, 4096);
+	image_check(img, &ext4_ops);
+	assert_finding(img, EXT4_BITMAP_SUM, ANYWHERE);
+	/* One of them is about the bits behind the last block. */
+	assert_int_equal(image_seen(img, EXT4_BLOCK_BITMAP, ANYWHERE), 18);
+	assert_int_equal(image_seen(img, EXT4_EXTENT_BAD, ANYWHERE), 17);
 	image_free(img);
 }
 
@@ -380,6 +404,7 @@ int main(void)
 		cmocka_unit_test(the_superblock_is_lost),
 		cmocka_unit_test(a_lost_superblock_is_all_that_is_wrong),
 		cmocka_unit_test(noise_in_an_inode_table_is_no_inodes),
+		cmocka_unit_test(noise_is_told_in_few_words),
 		cmocka_unit_test(the_superblock_has_another_byte),
 		cmocka_unit_test(without_a_copy_a_wrong_checksum_is_said),
 		cmocka_unit_test(the_descriptors_are_lost),

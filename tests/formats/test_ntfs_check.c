@@ -207,6 +207,20 @@ static void a_record_that_the_bitmap_denies(void **state)
 	image_free(img);
 }
 
+static void a_bitmap_of_records_that_is_garbage_is_told_in_few_words(void **state)
+{
+	struct image *img = ntfs_volume_fresh(volume);
+	uint64_t at = ntfs_at_stream(img, NTFS_MFT, NTFS_BITMAP, "", 0);
+
+	(void)state;
+	for (unsigned i = 3; i < 11; i++)
+		ntfs_flip(img, at + i, 0x55);
+	image_check(img, &ntfs_ops);
+	assert_finding(img, NTFS_MFT_BITMAP, ntfs_at_record(img, NTFS_MFT));
+	assert_int_equal(image_seen(img, NTFS_MFT_BITMAP, ANYWHERE), 17);
+	image_free(img);
+}
+
 /* ---- indexes ---- */
 
 static void an_index_block_that_is_none(void **state)
@@ -345,6 +359,7 @@ int main(void)
 		cmocka_unit_test(a_cluster_that_nobody_owns),
 		cmocka_unit_test(a_bitmap_too_short),
 		cmocka_unit_test(a_record_that_the_bitmap_denies),
+		cmocka_unit_test(a_bitmap_of_records_that_is_garbage_is_told_in_few_words),
 		cmocka_unit_test(an_index_block_that_is_none),
 		cmocka_unit_test(a_torn_index_block),
 		cmocka_unit_test(an_index_block_that_lies_elsewhere),

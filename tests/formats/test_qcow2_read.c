@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Reading qcow2: each entry of the tables that can be wrong, what is said, and what is still read. */
+/* Reading qcow2: each entry of its tables that can be wrong, and what is still read. */
 #include <errno.h>
 
 #include "formats/container/qcow2_parts.h"

@@ -7,7 +7,7 @@
 
 enum { QCOW2_CASE_CLUSTER = 4096 };
 
-/* qcow2_good() - a disk of 1 MiB: 'A' at 0, 'B' at 0x1000, nothing at 0x2000, 'C' packed at 0x3000 */
+/* qcow2_good() - 1 MiB: 'A' at 0, 'B' at 0x1000, nothing at 0x2000, 'C' packed at 0x3000 */
 struct qcow2_build qcow2_good(void);
 void qcow2_open(const struct qcow2_build *b);
 void qcow2_assert_bytes(const struct qcow2_build *b, uint64_t off, size_t len, int fill);

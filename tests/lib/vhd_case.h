@@ -11,7 +11,7 @@ enum {
 	VHD_CASE_BAT = 1536,	/* and the table */
 };
 
-/* Three of eight blocks, the middle one first in the file; as XenServer writes it; with a parent. */
+/* Three of eight blocks, the middle one first in the file; as XenServer has it; with a parent. */
 extern const struct vhd_spec vhd_plain, vhd_xen, vhd_child;
 
 /* vhd_checked() - open and check, which must go */
