@@ -132,7 +132,7 @@ static int note(struct reading *r, struct pending *p, const struct log_event *e)
 {
 	int err = 0;
 
-	if (!r->sink->ledger)
+	if (!r->sink->ledger || !e->has_record_id)
 		return 0;
 	if (p->any && p->state == e->state && p->last != UINT64_MAX &&
 	    e->record_id == p->last + 1) {
@@ -167,10 +167,10 @@ static int chunk_records(struct reading *r, struct slot *s)
 
 		evtx_event(s->x, &s->c, &f, r->sink->words, &s->data, &e);
 		/* Behind a lost header, what was written before the chunk's last round is not told apart. */
-		if (f.id <= last && last) {
+		if (f.id && f.id <= last) {
 			e.failed |= LOG_ORDER;
 			e.state = s->c.header_ok ? LOG_DOUBTFUL : LOG_CARVED;
-		} else {
+		} else if (f.id) {
 			last = f.id;
 		}
 		err = s->data.failed ? -ENOMEM : give(r, &e, &s->out);

@@ -129,7 +129,7 @@ void evtx_event(struct bx *x, const struct evtx_chunk *c, const struct evtx_fram
 		.source = "evtx",
 		.written = log_filetime(f->written),
 		.record_id = f->id,
-		.has_record_id = true,
+		.has_record_id = f->id != 0, /* they count from 1: it was zeroed */
 		.off = c->addr + f->off,
 		.len = f->len,
 	};
@@ -148,6 +148,8 @@ void evtx_event(struct bx *x, const struct evtx_chunk *c, const struct evtx_fram
 	e->data.p = data->p;
 	if (e->message.len)
 		e->message.p = data->p + e->data.len;
+	if (!f->id)
+		e->failed |= LOG_LOST;
 	if (!c->header_ok)
 		e->failed |= LOG_HEADER;
 	if (!c->data_ok && !c->no_sum) {
