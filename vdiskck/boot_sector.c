@@ -75,7 +75,7 @@ static void grub(struct search *s, const uint8_t code[SECTOR])
 {
 	struct layer *file = image(s, "boot.img");
 	uint8_t want[SECTOR];
-	struct grub_core core;
+	struct grub_core core = {0};
 	bool fits = !file || file->size < SECTOR || layer_read(file, 0, want, SECTOR, NULL) ||
 		    boot_code_same(code, want);
 	int r;

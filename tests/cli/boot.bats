@@ -246,7 +246,7 @@ bios() { # NAME grub|windows|none
 }
 
 @test "an initramfs packed by lz4, zstd, xz: whole, and cut short" {
-	local how pack text
+	local how text
 	python3 -B "$TOP/fixtures/linux/make_linux.py" "$OUT/lroot"
 	local boot=$OUT/lroot/root/boot/initrd.img-6.1.0-16-amd64
 	printf '%s\n' init | (cd "$OUT" && echo '#!/bin/sh' >init && cpio -o -H newc 2>/dev/null) >"$OUT/cpio" || skip "no cpio"

@@ -193,6 +193,7 @@ contents() { # CASE
 	VDISKCK=$VDISKCK_PROGRAM # does not read the image again and again
 	status=0
 	"$VDISKCK" triage d.raw -o "$OUT/case" --max-time 1 --hash >"$OUT/text" 2>&1 || status=$?
+	# shellcheck disable=SC2034 # expect_text() looks at both
 	output=$(cat "$OUT/text") stderr=
 	expect_status 3
 	expect_text 'run-interrupted'

@@ -14,7 +14,7 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct linux_image im;
-	struct grub_core core;
+	struct grub_core core = {0};
 	struct cause_shape sh;
 	struct cause_bit bit;
 	struct bcd_device d;

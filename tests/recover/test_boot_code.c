@@ -46,7 +46,7 @@ static struct grub_core look(struct image *img, bool with_file)
 {
 	struct session s;
 	struct layer *f;
-	struct grub_core core;
+	struct grub_core core = {0};
 
 	session_init(&s);
 	f = memory_source(&s, "core.img", file, sizeof(file));
