@@ -4,6 +4,7 @@
  * behind them must hold as many clusters as they have entries; and a folder says in its first
  * entry which cluster it is, which proves the rest.
  */
+#include <stdlib.h>
 #include <string.h>
 
 #include "formats/fs/fat.h"
@@ -12,6 +13,8 @@ enum {
 	FIRST_FAT_MAX = 4096,	   /* sectors before the first FAT */
 	FAT_SECTORS_MAX = 1 << 17, /* of one FAT: 64 MiB */
 	LOOKED_AT = 64,		   /* entries of the root, for folders */
+	HEAD = 8,		   /* bytes that tell a FAT by */
+	PIECE = 256 << 10,
 };
 
 static bool get(struct layer *below, uint64_t at, void *buf, size_t len)
@@ -27,7 +30,7 @@ static bool get(struct layer *below, uint64_t at, void *buf, size_t len)
  * FG, "FAT initialization": media byte and ones, then the end of a chain that has flags. FAT12 and
  * FAT16 can begin alike: a mask of the widths that it may be, as bits / 4 = 3, 4, 8.
  */
-static unsigned begins_fat(const uint8_t p[8])
+static unsigned begins_fat(const uint8_t p[HEAD])
 {
 	unsigned widths = 1u << 3;
 
@@ -115,7 +118,7 @@ static int fit(struct layer *below, const struct fat_boot *b, unsigned bits, str
 }
 
 /* Two FATs of @len sectors, the first one at sector @first: what fits best? */
-static int try_fats(struct layer *below, const uint8_t head[8], uint32_t sector, uint32_t first,
+static int try_fats(struct layer *below, const uint8_t head[HEAD], uint32_t sector, uint32_t first,
 		    uint64_t len, struct fat *g)
 {
 	uint64_t sectors = below->size / sector;
@@ -149,22 +152,67 @@ static int try_fats(struct layer *below, const uint8_t head[8], uint32_t sector,
 	return best;
 }
 
-int fat_rebuild(struct layer *below, struct fat *g)
+/* The start of each sector, in order, out of pieces that are read at once. */
+struct heads {
+	struct layer *below;
+	uint32_t sector;
+	uint8_t *buf;
+	uint64_t at;
+	size_t len;
+	struct ranges bad;
+};
+
+/* NULL: it is lost, or there is none. */
+static const uint8_t *head_of(struct heads *h, uint64_t s)
 {
-	uint32_t sector = below->sector == 4096 ? 4096 : 512, first = 0;
-	uint64_t sectors = below->size / sector;
-	uint8_t p[8], head[8];
-	bool found = false;
+	uint64_t at = s * h->sector, left;
+
+	if (at >= h->below->size || h->below->size - at < h->sector)
+		return NULL;
+	if (at < h->at || at >= h->at + h->len) {
+		left = h->below->size - at;
+		h->at = at;
+		h->len = left < PIECE ? (size_t)left : PIECE;
+		ranges_free(&h->bad);
+		if (layer_read(h->below, at, h->buf, h->len, &h->bad))
+			return NULL;
+	}
+	return ranges_overlap(&h->bad, at, HEAD) ? NULL : h->buf + (at - h->at);
+}
+
+static int find_fats(struct heads *h, struct fat *g)
+{
+	uint64_t sectors = h->below->size / h->sector;
+	const uint8_t *p = NULL;
+	uint8_t head[HEAD];
+	uint32_t first = 0;
 	int score = 0;
 
-	for (uint32_t s = 1; s < FIRST_FAT_MAX && s < sectors && !found; s++) {
-		first = s;
-		found = get(below, (uint64_t)s * sector, head, 8) && begins_fat(head);
+	while (++first < FIRST_FAT_MAX && first < sectors) {
+		p = head_of(h, first);
+		if (p && begins_fat(p))
+			break;
+		p = NULL;
 	}
-	if (!found || sectors > UINT32_MAX)
+	if (!p || sectors > UINT32_MAX)
 		return 0;
-	for (uint64_t s = first + 1; !score && s < first + FAT_SECTORS_MAX && s < sectors; s++)
-		if (get(below, s * sector, p, 8) && !memcmp(p, head, 3) && begins_fat(p))
-			score = try_fats(below, head, sector, first, s - first, g);
+	memcpy(head, p, sizeof(head));
+	for (uint64_t s = first + 1; !score && s < first + FAT_SECTORS_MAX && s < sectors; s++) {
+		p = head_of(h, s);
+		if (p && !memcmp(p, head, 3) && begins_fat(p))
+			score = try_fats(h->below, head, h->sector, first, s - first, g);
+	}
+	return score;
+}
+
+int fat_rebuild(struct layer *below, struct fat *g)
+{
+	struct heads h = {.below = below, .sector = below->sector == 4096 ? 4096 : 512};
+	int score;
+
+	h.buf = malloc(PIECE);
+	score = h.buf ? find_fats(&h, g) : 0;
+	ranges_free(&h.bad);
+	free(h.buf);
 	return score;
 }

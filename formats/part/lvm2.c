@@ -188,13 +188,24 @@ static void report_types(struct layer *l, const struct lvm_lv *lv)
 {
 	char type[64];
 
-	for (unsigned i = 0; i < lv->n; i++)
-		if (lv->segment[i].type == LVM_UNKNOWN) {
-			finding(l, LVM2_SEGMENT_UNKNOWN, 0, 0,
-				"the volume %s has a segment of type \"%s\", which is not read",
-				lv->name, safe_text(lv->segment[i].type_name, type));
-			return;
-		}
+	for (unsigned i = 0; i < lv->n; i++) {
+		const struct lvm_segment *s = &lv->segment[i];
+
+		if (s->cache)
+			finding(l, LVM2_CACHE, 0, 0,
+				"the volume %s is read without its cache %s: blocks that were "
+				"written there only are missing, and older ones are read instead",
+				lv->name, safe_text(s->cache, type));
+		if (s->type != LVM_UNKNOWN)
+			continue;
+		finding(l, LVM2_SEGMENT_UNKNOWN, 0, 0,
+			"the volume %s has a segment of type \"%s\", which is not read%s", lv->name,
+			safe_text(s->type_name, type),
+			strncmp(s->type_name, "vdo", 3)
+				? ""
+				: ": VDO keeps its blocks deduplicated and compressed");
+		return;
+	}
 }
 
 static int present_all(struct layer *l, struct lvm *g)

@@ -127,6 +127,8 @@ struct lvm_segment {
 	int level; /* RAID: as md has it */
 	uint32_t layout;
 	struct layer *array; /* RAID: its bytes */
+	/* What may hold newer blocks than the volume that is read, and is not; NULL: nothing. */
+	const char *cache;
 };
 
 struct lvm_snapshot; /* lvm2_snapshot.c */

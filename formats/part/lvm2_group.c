@@ -130,6 +130,40 @@ static int build_names(struct lvm *g, struct lvm_segment *s, const struct lvm_no
 	return 0;
 }
 
+/* Is it the type @name, whatever flags stand behind a plus? */
+static bool is_type(const char *type, const char *name)
+{
+	size_t n = strlen(name);
+
+	return !strncmp(type, name, n) && (!type[n] || type[n] == '+');
+}
+
+/*
+ * lvmcache(7): the volume is read as its origin is. A cache in writethrough mode has nothing that
+ * the origin lacks; the mode is stated by the segment or by the pool.
+ */
+static int build_cached(struct lvm *g, struct lvm_segment *s, const struct lvm_node *n, bool write)
+{
+	const struct lvm_text *t = &g->text;
+	const char *mode = lvm_string(t, n, "cache_mode");
+	const char *name = lvm_string(t, n, write ? "writecache" : "cache_pool");
+	const struct lvm_lv *pool = lv_named(g, name);
+	const struct lvm_node *of = pool ? lvm_child(t, pool->node) : NULL;
+
+	for (; of && !mode; of = lvm_next(t, of))
+		if (of->kind == LVM_SECTION)
+			mode = lvm_string(t, of, "cache_mode");
+	if (write || (mode && !strcmp(mode, "writeback")))
+		s->cache = name ? name : "?";
+	s->column = calloc(1, sizeof(*s->column));
+	if (!s->column)
+		return -ENOMEM;
+	s->type = LVM_STRIPED;
+	s->n = 1;
+	s->column->lv = lv_named(g, lvm_string(t, n, "origin"));
+	return 0;
+}
+
 static int build_segment(struct lvm *g, struct lvm_lv *lv, const struct lvm_node *n,
 			 struct lvm_segment *s)
 {
@@ -165,7 +199,12 @@ static int build_segment(struct lvm *g, struct lvm_lv *lv, const struct lvm_node
 		s->type = LVM_RAID;
 		return build_columns(g, s, lvm_get(t, n, "raids"), true);
 	}
-	if (!strcmp(type, "zero")) {
+	if (is_type(type, "cache") || is_type(type, "writecache"))
+		return build_cached(g, s, n, is_type(type, "writecache"));
+	if (is_type(type, "cache-pool") || is_type(type, "vdo-pool")) {
+		/* Nothing is in it but for the volumes on it. */
+		lv->visible = false;
+	} else if (!strcmp(type, "zero")) {
 		s->type = LVM_ZERO;
 	} else if (!strcmp(type, "thin")) {
 		s->type = LVM_THIN;

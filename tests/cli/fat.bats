@@ -57,3 +57,16 @@ fat_disk() { # NAME
 	expect_status 2
 	expect_json 'any(.id == "exfat-boot-lost")'
 }
+
+@test "logs of Linux that were copied to a stick are read, whatever the case of their folders" {
+	export MTOOLS_SKIP_CHECK=1
+	truncate -s 8M stick
+	mkfs.vfat stick >/dev/null
+	mmd -i stick ::/var ::/VAR/LOG
+	printf 'May 14 11:52:08 node16 kernel: hello\nMay 14 11:52:09 node16 sshd[42]: bye\n' >"$OUT/log"
+	mcopy -i stick "$OUT/log" ::/var/LOG/SYSLOG
+	run_vdiskck logs stick -o "$OUT/logs"
+	expect_status 0
+	[[ $output = *"/var/LOG/SYSLOG: 2 records"* ]]
+	jq -e 'select(.message == "bye" and .computer == "node16")' "$OUT/logs/events.jsonl"
+}

@@ -555,6 +555,62 @@ static void a_raid_volume_does_without_one_disk(void **state)
 	image_free(two);
 }
 
+/* lvmcache(7): a volume is read as its origin; a cache that may have more of it is named. */
+static void a_cached_volume_is_read_as_its_origin(void **state)
+{
+#define POOL(mode)                                                                                 \
+	"pool {\nid = \"pool\"\nstatus = [\"READ\", \"WRITE\"]\n" SEGMENT(                         \
+		"1", "0", "1",                                                                     \
+		"type = \"cache-pool\"\ndata = \"cd\"\nmetadata = \"cm\"\n" mode) "}\n"
+#define ORIGIN                                                                                     \
+	"orig {\nid = \"orig\"\nstatus = [\"READ\"]\n" SEGMENT("1", "0", "2", LINEAR("3")) "}\n"
+#define CACHED(type, more)                                                                         \
+	LV("data", SEGMENT("1", "0", "2", "type = \"" type "\"\norigin = \"orig\"\n" more)) ORIGIN
+	static const struct {
+		const char *text;
+		unsigned said;
+	} made[] = {
+		{CACHED("cache", "cache_pool = \"pool\"\n") POOL("cache_mode = \"writethrough\"\n"),
+		 0},
+		{CACHED("cache", "cache_pool = \"pool\"\n") POOL("cache_mode = \"writeback\"\n"),
+		 1},
+		{CACHED("cache+CACHE_USES_CACHEVOL",
+			"cache_pool = \"fast\"\ncache_mode = \"writeback\"\n"),
+		 1},
+		{CACHED("writecache", "writecache = \"fast\"\n"), 1},
+		{CACHED("cache", "cache_pool = \"pool\"\n"), 0},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(made) / sizeof(*made); i++) {
+		struct image *img = pv(0, 1, made[i].text);
+		struct layer *data;
+
+		image_check(img, &lvm2_ops);
+		assert_int_equal(img->err, 0);
+		data = volume(img, "vg-data");
+		assert_int_equal(data->size, 2 * EXTENT);
+		assert_int_equal(at(data, 0), 3);
+		assert_int_equal(at(data, EXTENT), 4);
+		assert_int_equal(image_seen(img, LVM2_CACHE, ANYWHERE), made[i].said);
+		assert_int_equal(image_seen(img, LVM2_SEGMENT_UNKNOWN, ANYWHERE), 0);
+		image_free(img);
+	}
+}
+
+/* What no driver reads is named, and lost. */
+static void a_vdo_volume_is_named(void **state)
+{
+	struct image *img = pv(0, 1, LV("dedup", SEGMENT("1", "0", "2", "type = \"vdo\"\n")));
+
+	(void)state;
+	image_check(img, &lvm2_ops);
+	assert_finding(img, LVM2_SEGMENT_UNKNOWN, ANYWHERE);
+	assert_non_null(strstr(image_first(img, LVM2_SEGMENT_UNKNOWN)->message, "VDO"));
+	assert_int_equal(at(volume(img, "vg-dedup"), 0), 255);
+	image_free(img);
+}
+
 /* Text that makes an array its own member. */
 static void an_array_of_itself_is_lost(void **state)
 {
@@ -604,6 +660,8 @@ int main(void)
 		cmocka_unit_test(a_vhds_parent_is_found_among_the_volumes),
 		cmocka_unit_test(flips_and_truncation_are_survived),
 		cmocka_unit_test(a_raid_volume_does_without_one_disk),
+		cmocka_unit_test(a_cached_volume_is_read_as_its_origin),
+		cmocka_unit_test(a_vdo_volume_is_named),
 		cmocka_unit_test(an_array_of_itself_is_lost),
 		cmocka_unit_test(a_real_group_is_read_as_the_kernel_read_it),
 	};
