@@ -390,6 +390,7 @@ struct ext4_tree {
 };
 int ext4_tree_build(struct ext4 *fs, bool deleted, struct ext4_tree *t);
 void ext4_tree_free(struct ext4_tree *t);
+/* ext4_path.c */
 /* ext4_tree_links() - the names of @ino: the first, and how many */
 const struct ext4_link *ext4_tree_links(const struct ext4_tree *t, uint32_t ino, size_t *n);
 /* ext4_tree_path() - of @link, or with NULL of inode @ino that has none; how sure it is */

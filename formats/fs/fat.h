@@ -68,6 +68,7 @@ struct fat_dirent {
 };
 _Static_assert(sizeof(struct fat_dirent) == FAT_ENTRY, "FG, directory entry");
 
+enum { CLUSTERS_12 = 4085 }; /* fewer: FAT12; more: FAT16, to a point. FG, "FAT type" */
 enum {
 	ATTR_LABEL = 0x08,
 	ATTR_DIR = 0x10,

@@ -7,8 +7,7 @@
 #include "vdiskck/core/sum.h"
 
 enum {
-	CLUSTERS_12 = 4085, /* fewer: FAT12; fewer than CLUSTERS_16: FAT16. FG, "FAT type" */
-	CLUSTERS_16 = 65525,
+	CLUSTERS_16 = 65525, /* fewer: FAT16, and see CLUSTERS_12 */
 	CLUSTERS_MAX = 0x0ffffff5,
 	BACKUP_SECTOR = 6, /* FG: "no value other than 6 is recommended" */
 };

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * FAT without a boot sector. The two FATs begin alike, and their distance is their length; what is
- * behind them must hold as many clusters as they have entries; and a folder says in its first
- * entry which cluster it is, which proves the rest.
+ * behind them must hold as many clusters as they have entries; a folder says in its first entry
+ * which cluster it is; and a file's chain is as long as its size asks for, in clusters of one size.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +13,7 @@ enum {
 	FIRST_FAT_MAX = 4096,	   /* sectors before the first FAT */
 	FAT_SECTORS_MAX = 1 << 17, /* of one FAT: 64 MiB */
 	LOOKED_AT = 64,		   /* entries of the root, for folders */
+	CHAIN_MAX = 256,	   /* clusters of a file that is compared with its chain */
 	HEAD = 8,		   /* bytes that tell a FAT by */
 	PIECE = 256 << 10,
 };
@@ -56,12 +57,63 @@ static bool sound(const struct fat *g, const struct fat_dirent *e)
 	       (!fat_first(g, e) || table_valid(&g->t, fat_first(g, e)));
 }
 
-/* How many folders in the root name themselves where this geometry has them; -1: noise. */
+/* What the first FAT has for cluster @c; 0: that can't be had. */
+static uint32_t entry_of(struct layer *below, const struct fat *g, uint32_t c)
+{
+	uint64_t at =
+		g->t.at[0] + (g->bits == 12 ? (uint64_t)c * 3 / 2 : (uint64_t)c * g->bits / 8);
+	le32_t v = {{0}};
+	uint32_t e;
+
+	if (!table_valid(&g->t, c) || !get(below, at, &v, g->bits == 32 ? 4 : 2))
+		return 0;
+	e = le32(v);
+	if (g->bits == 12)
+		return c & 1 ? e >> 4 : e & 0xfff;
+	return e & 0x0fffffff;
+}
+
+/* Does the chain of a file have the length that its size asks for? 0: nothing is to be told. */
+static int chain_fits(struct layer *below, const struct fat *g, const struct fat_dirent *e)
+{
+	uint32_t end = g->bits == 32 ? 0x0ffffff8 : g->bits == 16 ? 0xfff8 : 0xff8;
+	uint32_t size = le32(e->size), c = fat_first(g, e);
+	uint64_t left = ((uint64_t)size + g->t.cluster - 1) / g->t.cluster;
+
+	if (e->name[0] == 0xe5 || e->attr & (ATTR_DIR | ATTR_LABEL) || !size || left > CHAIN_MAX ||
+	    !c)
+		return 0;
+	while (--left) {
+		c = entry_of(below, g, c);
+		if (!table_valid(&g->t, c))
+			return -1;
+	}
+	return entry_of(below, g, c) >= end ? 1 : -1;
+}
+
+/* The chains of files in a folder's first cluster. */
+static int folder_fits(struct layer *below, const struct fat *g, uint64_t at)
+{
+	struct fat_dirent e[LOOKED_AT];
+	size_t n = g->t.cluster < sizeof(e) ? g->t.cluster / sizeof(*e) : LOOKED_AT;
+	int fits = 0;
+
+	if (!get(below, at, e, n * sizeof(*e)))
+		return 0;
+	for (size_t i = 0; i < n && e[i].name[0]; i++)
+		fits += chain_fits(below, g, &e[i]);
+	return fits;
+}
+
+/*
+ * How many folders in the root name themselves where this geometry has them, and files have chains
+ * of the right length; -1: noise.
+ */
 static int proof(struct layer *below, const struct fat *g)
 {
 	uint64_t at = g->bits == 32 ? table_addr(&g->t, g->root_cluster) : g->root_at;
 	struct fat_dirent e[LOOKED_AT], self;
-	int folders = 0, n = 0;
+	int folders = 0, fits = 0, n = 0;
 
 	if (!get(below, at, e, sizeof(e)))
 		return -1;
@@ -69,6 +121,7 @@ static int proof(struct layer *below, const struct fat *g)
 		if (!sound(g, &e[i]))
 			return -1;
 		n++;
+		fits += chain_fits(below, g, &e[i]);
 		if (e[i].name[0] == 0xe5 || (e[i].attr & ATTR_MASK) == ATTR_LONG ||
 		    !(e[i].attr & ATTR_DIR) || !table_valid(&g->t, fat_first(g, &e[i])))
 			continue;
@@ -78,20 +131,31 @@ static int proof(struct layer *below, const struct fat *g)
 		    fat_first(g, &self) != fat_first(g, &e[i]))
 			return -1;
 		folders++;
+		fits += folder_fits(below, g, table_addr(&g->t, fat_first(g, &e[i])));
 	}
-	return n ? folders : -1;
+	return !n ? -1 : folders + fits > 0 ? folders + fits : 0;
 }
 
 static bool set_up(struct layer *below, const struct fat_boot *known, unsigned bits,
 		   uint32_t per_cluster, uint32_t roots, struct fat *g)
 {
 	struct fat_boot b = *known;
+	uint64_t fat = bits == 32 ? le32(b.f32.fat_sectors) : le16(b.fat_sectors16);
+	uint64_t entries = fat * le16(b.sector) * 8 / bits;
+	if (bits == 12 && entries > CLUSTERS_12 + 1)
+		entries = CLUSTERS_12 + 1;
+	/* The volume may go on behind the file system: no further than the FAT has entries for. */
+	uint64_t most = le16(b.reserved) + 2 * fat + roots * FAT_ENTRY / le16(b.sector) +
+			(entries - 2) * per_cluster;
 
+	if (le32(b.sectors32) > most)
+		b.sectors32 = to_le32((uint32_t)most);
 	b.per_cluster = (uint8_t)per_cluster;
 	b.root_entries = to_le16((uint16_t)roots);
+	/* mkfs.fat makes a FAT as long as it must be, and up to a multiple of a cluster. */
 	return fat_geometry(&b, g) && g->bits == bits && g->size <= below->size &&
-	       ((uint64_t)g->t.clusters + 2) * bits / 8 >
-		       g->t.at[1] - g->t.at[0] - 2ull * g->sector;
+	       ((uint64_t)g->t.clusters + 2) * bits / 8 + (2ull + per_cluster) * g->sector >
+		       g->t.at[1] - g->t.at[0];
 }
 
 /* The FATs are known: try sizes of clusters and of the root until folders confirm them. */

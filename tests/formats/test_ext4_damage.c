@@ -398,9 +398,28 @@ static void truncation_does_no_harm(void **state)
 	image_free(img);
 }
 
+/* Copies of descriptors have mkfs' flags and checksums: no bitmap is wrong by them. */
+static void descriptors_of_a_copy_blame_no_bitmap(void **state)
+{
+	struct image *img = ext4_make("-t ext4 -b 1024", "60M", NULL);
+
+	(void)state;
+	if (!img)
+		skip();
+	memset(img->buf + 1024, 0, 2 * 1024); /* the superblock, and the descriptors */
+	image_check(img, &ext4_ops);
+	assert_finding(img, EXT4_GROUPS_COPY, ANYWHERE);
+	assert_int_equal(image_seen(img, EXT4_BITMAP_SUM, ANYWHERE), 0);
+	assert_int_equal(image_seen(img, EXT4_BLOCK_BITMAP, ANYWHERE), 0);
+	assert_int_equal(image_seen(img, EXT4_INODE_BITMAP, ANYWHERE), 0);
+	assert_int_equal(image_seen(img, EXT4_INODE_BLOCKS, ANYWHERE), 0);
+	image_free(img);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(descriptors_of_a_copy_blame_no_bitmap),
 		cmocka_unit_test(the_superblock_is_lost),
 		cmocka_unit_test(a_lost_superblock_is_all_that_is_wrong),
 		cmocka_unit_test(noise_in_an_inode_table_is_no_inodes),
