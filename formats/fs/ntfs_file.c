@@ -163,24 +163,28 @@ static int packed_open(struct layer *l, struct ntfs_stream *s, const char *path,
 	return r ? r : fs_file_new(l, path, s->size, &s->runs, file);
 }
 
-/* A file whose data are kept elsewhere until somebody asks: what is not in it is no hole. */
+/*
+ * A file whose data are kept elsewhere until somebody asks: what is not in it is no hole. Clusters
+ * that it has, and nobody has written to, are zeros as ever.
+ */
 static int lose_holes(struct ntfs_stream *s)
 {
 	struct fs_runs all = {0};
 	uint64_t at = 0;
 	int r = 0;
 
-	cut(&s->runs, s->initialized);
 	for (size_t i = 0; i <= s->runs.n && at < s->size && !r; i++) {
-		const struct fs_run *run = i < s->runs.n ? &s->runs.v[i] : NULL;
-		uint64_t to = run && run->off < s->size ? run->off : s->size;
+		struct fs_run end = {.off = s->size}, run = i < s->runs.n ? s->runs.v[i] : end;
+		uint64_t to = run.off < s->size ? run.off : s->size;
 
 		if (to > at)
 			r = fs_runs_add(&all, &(struct fs_run){at, to - at, EXTENT_LOST,
 							       NTFS_DATA_ELSEWHERE, 0});
-		if (run && !r)
-			r = fs_runs_add(&all, run);
-		at = run ? run->off + run->len : s->size;
+		at = run.off + run.len;
+		if (at > s->initialized)
+			run.len = s->initialized > run.off ? s->initialized - run.off : 0;
+		if (!r)
+			r = fs_runs_add(&all, &run);
 	}
 	fs_runs_free(&s->runs);
 	s->runs = all;

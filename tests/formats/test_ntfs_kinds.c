@@ -93,32 +93,67 @@ static void what_lies_elsewhere_says_so(void **state)
 	fs_entry_free(e);
 }
 
+/* A copy of the volume, and where $DATA of a file lies in it. */
+static struct image *copy(const char *path, uint64_t *at)
+{
+	struct ntfs_inode *ino;
+	struct image *img;
+	struct fs_entry *e;
+
+	if (!good)
+		skip();
+	ino = malloc(sizeof(*ino));
+	img = image_new(good->len);
+	memcpy(img->buf, good->buf, img->len);
+	image_open(img, &ntfs_ops);
+	assert_int_equal(img->top->ops->fs->lookup(img->top, path, &e), 0);
+	assert_int_equal(ntfs_inode_load(img->top, e->id, ino), 0);
+	*at = ntfs_record_at(img->top->priv, e->id,
+			     (uint32_t)ntfs_inode_find(ino, NTFS_DATA, "")->at);
+	ntfs_inode_free(ino);
+	free(ino);
+	fs_entry_free(e);
+	return img;
+}
+
+static void clusters_that_nobody_wrote_to_are_zeros_in_a_cloud_too(void **state)
+{
+	uint8_t buf[8192], zeros[4096] = {0};
+	struct ranges bad = {0};
+	struct fs_entry *e;
+	struct layer *f;
+	uint64_t at;
+	struct image *img = copy("/whole", &at);
+
+	(void)state;
+	image_poke(img, at + 0x38, "\0\x10\0\0\0\0\0\0", 8); /* initialised: 4096 bytes */
+	image_open(img, &ntfs_ops);
+	assert_int_equal(img->top->ops->fs->lookup(img->top, "/whole", &e), 0);
+	assert_int_equal(img->top->ops->fs->open_file(img->top, e, &f), 0);
+	assert_int_equal(layer_read(f, 0, buf, sizeof(buf), &bad), 0);
+	assert_int_equal(bad.n, 0);
+	assert_memory_equal(buf, "1\n2\n3\n4\n", 8);
+	assert_memory_equal(buf + 4096, zeros, 4096);
+	layer_free(f);
+	fs_entry_free(e);
+	image_free(img);
+}
+
 /* Only Windows writes them: the flag of $DATA is set here. */
 static void encrypted_bytes_are_not_taken_for_the_file(void **state)
 {
-	struct image *img;
 	struct fs_list list;
-	struct ntfs_inode *ino = malloc(sizeof(*ino));
 	struct ranges bad = {0};
 	struct layer *f;
 	struct fs_entry *e;
 	uint64_t at;
+	struct image *img = copy("/secret", &at);
 	char byte;
 
 	(void)state;
-	if (!good)
-		skip();
-	img = image_new(good->len);
-	memcpy(img->buf, good->buf, img->len);
-	image_open(img, &ntfs_ops);
-	assert_int_equal(img->top->ops->fs->lookup(img->top, "/secret", &e), 0);
-	assert_int_equal(ntfs_inode_load(img->top, e->id, ino), 0);
-	at = ntfs_record_at(img->top->priv, e->id,
-			    (uint32_t)ntfs_inode_find(ino, NTFS_DATA, "")->at);
-	ntfs_inode_free(ino);
-	free(ino);
 	img->buf[at + 0x0d] |= NTFS_ENCRYPTED >> 8;
 	image_open(img, &ntfs_ops);
+	assert_int_equal(img->top->ops->fs->lookup(img->top, "/secret", &e), 0);
 	fs_list(img->top, false, &list);
 	assert_string_equal(find(&list, "/secret")->e->remark, "encrypted (EFS)");
 	assert_int_equal(find(&list, "/secret")->doubtful, e->size);
@@ -138,6 +173,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_a_cloud_gave_back_is_there),
 		cmocka_unit_test(what_lies_elsewhere_says_so),
+		cmocka_unit_test(clusters_that_nobody_wrote_to_are_zeros_in_a_cloud_too),
 		cmocka_unit_test(encrypted_bytes_are_not_taken_for_the_file),
 	};
 
