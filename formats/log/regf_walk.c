@@ -61,7 +61,7 @@ static int emit_value(void *arg, uint32_t off)
 	const struct regf_vk *vk = regf_vk(w->h, off);
 	struct fs_entry e = {.id = off, .parent = w->key, .ref = off, .links = 1};
 	char name[REGF_NAME_MAX], data[SHOWN], remark[SHOWN + 64];
-	size_t was = w->len, n;
+	size_t was = w->len, at = was, n;
 	struct regf_data d;
 	int r;
 
@@ -71,17 +71,19 @@ static int emit_value(void *arg, uint32_t off)
 	n = regf_value_name(w->h, off, name);
 	if (!n)
 		n = (size_t)snprintf(name, sizeof(name), "(default)");
-	if (w->len + n + 2 > sizeof(w->path))
+	if (w->len + n + 3 > sizeof(w->path))
 		return 0;
 	r = regf_data(w->h, off, &d);
 	if (r)
 		return r;
 	snprintf(remark, sizeof(remark), "%s: %s", regf_type_name(d.type),
 		 regf_data_text(&d, data, sizeof(data)));
-	w->path[w->len] = ':';
-	memcpy(w->path + w->len + 1, name, n + 1);
+	if (!at)
+		w->path[at++] = '/'; /* of the root */
+	w->path[at] = ':';
+	memcpy(w->path + at + 1, name, n + 1);
 	e.path = w->path;
-	e.stream = w->path + was + 1;
+	e.stream = w->path + at + 1;
 	e.size = d.len;
 	e.stored = d.at_len;
 	e.remark = remark;
@@ -135,6 +137,8 @@ static int emit_key(void *arg, uint32_t off)
 	if (session_stopped(w->l->s))
 		return -EINTR;
 	n = regf_key_name(w->h, off, name);
+	if (!n) /* Windows has none like that */
+		n = (size_t)snprintf(name, sizeof(name), "(no name)");
 	if (w->len + n + 2 > sizeof(w->path))
 		return 0;
 	w->path[w->len] = '/';

@@ -106,6 +106,25 @@ static void keys_and_values_are_files(void **state)
 	image_free(img);
 }
 
+/* "/:Name" is a value of the root, which is found again by that. */
+static void values_of_the_root_have_paths(void **state)
+{
+	struct fs_entry *e;
+	struct listing t;
+	struct image *img;
+
+	(void)state;
+	hive_begin(&build);
+	hive_value(&build, 0, "Name", 4, "\1\0\0\0", 4);
+	img = hive_finish(&build, false);
+	image_open(img, &regf_ops);
+	t = list(img->top, false);
+	assert_string_equal(t.all, "/:Name\n");
+	assert_int_equal(regf_ops.fs->lookup(img->top, "/:Name", &e), 0);
+	fs_entry_free(e);
+	image_free(img);
+}
+
 /* Every byte of a value has its place in the hive: inline, in a cell, in the segments of big data. */
 static void values_lie_where_map_says(void **state)
 {
@@ -380,6 +399,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(keys_and_values_are_files),
+		cmocka_unit_test(values_of_the_root_have_paths),
 		cmocka_unit_test(values_lie_where_map_says),
 		cmocka_unit_test(each_damaged_field_is_named),
 		cmocka_unit_test(a_value_without_its_data_is_lost_not_zero),
