@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Sealing and scrubbing from the page cache, as ratios to libgcrypt's SHA-256 on all cores (pread
 # and hash of 64 KiB pieces, nothing else), to nbdcopy | openssl over qemu-nbd, and to qemu-img
-# compare, and to btrfs scrub on a loop device; processor time of a scrub at --rate. tests/bench/seal.sh BUILD-DIR
+# compare, and to btrfs scrub on a loop device; processor time of a scrub at --rate; memory. tests/bench/seal.sh BUILD-DIR
 # RUNS and SIZE_MIB may be set. Debian's sha256sum does not use SHA instructions: no fair peer.
 set -eu
 cd "$(dirname "$0")/../.."
@@ -71,3 +71,19 @@ rm -f "$dir/btrfs.img"
 rmdir "$dir/btrfs" 2>/dev/null || true
 /usr/bin/time -o time -f '%U %S %e' "$vdiskck" scrub -q --quick --format raw --seal raw.seal --rate 100M raw
 awk '{ printf "scrub at --rate 100M: %.0f %% of one processor\n", 100 * ($1 + $2) / $3 }' time
+
+# Memory: 10 TiB in which data lies in 100,000 places.
+python3 - <<'EOF'
+import os
+f = os.open("sparse", os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
+os.ftruncate(f, 10 << 40)
+for i in range(100000):
+    os.pwrite(f, b"data %d" % i, i * (10 << 40) // 100000 // 65536 * 65536)
+os.close(f)
+EOF
+/usr/bin/time -o time -f 'seal of 10 TiB with 100,000 islands of data: %M KiB of memory, %e s' \
+	"$vdiskck" seal -q --force --format raw -o sparse.seal sparse
+cat time
+/usr/bin/time -o time -f 'scrub of it: %M KiB, %e s' "$vdiskck" scrub -q --quick --format raw --seal sparse.seal sparse
+cat time
+rm -f sparse sparse.seal

@@ -167,6 +167,26 @@ save("log-kdump", (b"KDUMP   " + struct.pack("<i", 6) + b"Linux".ljust(65, b"\0"
     "<qq", 1526298728, 0) + b"OSRELEASE=5.10\nCRASHTIME=1526298728\n")
 
 
+def seal():
+    """Two generations of 6 leaves: data, zeros, lost, data; then one of them anew."""
+    def page(kind, body):
+        return (bytes(4) + kind + bytes(8) + body).ljust(4096, b"\0")
+
+    def runs(*v):
+        return b"".join(struct.pack("<QQQII", *r, 0) for r in v)
+
+    def done(number, begin, count, previous):
+        return page(b"DONE", struct.pack("<13Q", number, 1, begin, 1, 1, count, previous, 3, 2, 1, 1, 6 << 16, 1))
+    return b"".join([
+        page(b"HEAD", b"VDCKSEAL" + struct.pack("<IIIIQQ", 1, 65536, 4096, 0, 6 << 16, 1) + b"raw"),
+        page(b"LEAF", bytes(range(240))),
+        page(b"RUNS", runs((0, 2, 0, 1), (2, 2, 2, 2), (4, 1, 2, 3), (5, 1, 2, 1))), done(1, 1, 4, 0),
+        page(b"LEAF", bytes(80)), page(b"RUNS", runs((0, 1, 0, 1), (1, 5, 1, 4))), done(2, 4, 2, 3)])
+
+
+save("seal", seal())
+
+
 def resources():
     import os
     import sys
