@@ -33,8 +33,14 @@ static struct layer *sealed_layer(struct run *r, const struct seal *to, const ch
 	const struct seal_head *h = seal_head(to);
 	bool other;
 	struct layer *l = scrub_layer(r->source, to, &other);
+	const struct layer *place = l ? NULL : stack_find(r->source, h->layer);
 
-	if (!l)
+	if (place && !other && place->size != h->size)
+		run_fail(r, 0,
+			 "%s: the seal of %s with %" PRIu64 " bytes, which has %" PRIu64
+			 " here: a disk that was resized needs a new seal",
+			 path, h->layer, h->size, place->size);
+	else if (!l)
 		run_fail(r, 0, "%s: the seal of %s%s%s with %" PRIu64 " bytes: %s", path, h->layer,
 			 *h->id ? ", " : "", h->id, h->size,
 			 other ? "this is another image" : "nothing like that is in this image");
@@ -297,6 +303,36 @@ static void scrub_end(struct scrubbing *g)
 	free(g);
 }
 
+/* Stops at a layer that could not be opened for another reason than that no key was given. */
+static int other_than_locked(void *arg, struct layer *l)
+{
+	(void)arg;
+	return (l->state && l->state != -ENOKEY) || (l->locked && l->locked != -ENOKEY);
+}
+
+/*
+ * A scrub needs no key: where all that the disk holds was compared with its seal, what no key opens
+ * was examined as well as anything. The finding that it is locked stands.
+ */
+static int verdict_of(const struct run *r, const struct scrubbing *g)
+{
+	const struct layer *disk = r->source ? disk_layer(r->source) : NULL;
+	bool sealed = false;
+	int status = run_status(r);
+
+	for (size_t i = 0; i < g->n; i++)
+		sealed |= g->v[i].l == disk && !g->v[i].unsealed && g->v[i].next == g->v[i].end;
+	if (status != UNDECIDABLE || r->failed || atomic_load(&r->s.stop) || !sealed)
+		return status;
+	for (size_t i = 0; i < r->found.n_tally; i++)
+		if (finding_severity(r->found.tally[i].id) == UNDECIDED &&
+		    r->found.tally[i].id != LAYER_LOCKED)
+			return status;
+	if (stack_walk(r->source, other_than_locked, NULL))
+		return status;
+	return r->s.count[BLEMISH] ? BLEMISHED : INTACT;
+}
+
 /* What later runs, `status` and the metrics are told. */
 static int keep(struct run *r, struct scrubbing *g, int status)
 {
@@ -310,7 +346,7 @@ static int keep(struct run *r, struct scrubbing *g, int status)
 		err = prom_write(r->a->prom, state_json(&g->state, complete ? status : -1));
 	if (err)
 		run_fail(r, err, "--prom %s", r->a->prom);
-	return run_status(r);
+	return verdict_of(r, g);
 }
 
 static int scrub_command(struct run *r, struct scrubbing *g)
@@ -320,8 +356,9 @@ static int scrub_command(struct run *r, struct scrubbing *g)
 	g->state.lock = -1;
 	r->s.opt.data = !r->a->quick;
 	r->hold = true;
+	r->own_verdict = true;
 	scrub(r, g);
-	status = g->skipped ? INTACT : keep(r, g, run_status(r));
+	status = g->skipped ? INTACT : keep(r, g, verdict_of(r, g));
 	if (!r->a->json && !g->skipped) {
 		progress_wipe(&r->progress);
 		collect_sort(&r->found);

@@ -196,7 +196,7 @@ struct json *json_summary(const struct run *r, int status)
 	js_str(j, "record", "summary");
 	/* A command may have done all of its work on evidence that is damaged. */
 	js_str(j, "verdict",
-	       verdict_name(status ? (enum verdict)status : (enum verdict)run_status(r)));
+	       verdict_name((enum verdict)(status || r->own_verdict ? status : run_status(r))));
 	js_int(j, "exit", status);
 	js_u64(n, "info", r->s.count[INFO] + r->s.count[UNDECIDED]);
 	js_u64(n, "blemish", r->s.count[BLEMISH]);

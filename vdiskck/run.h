@@ -20,6 +20,7 @@ struct run {
 	struct layer *source; /* NULL until opened */
 	struct layer *volume; /* --volume: work on this and what stands on it; NULL: on all */
 	uint64_t began;	      /* clock_ns() */
+	bool own_verdict;     /* the exit status is the verdict, whatever was found */
 	bool failed;	      /* an error stopped the command: no verdict but for damage seen */
 	char error[512];      /* the first line that said so */
 	uint64_t lost;	      /* bytes of the disk that can't be had */

@@ -69,8 +69,9 @@ static int read_head(struct seal *to)
 		return session_err(to->s, -EBADMSG, "%s: not a seal, or its first page is damaged",
 				   to->path);
 	if (le32(h->version) != 1 || le32(h->leaf) != SEAL_LEAF || le32(h->sector) != SEAL_SECTOR)
-		return session_err(to->s, -EOPNOTSUPP, "%s: a seal of version %" PRIu32, to->path,
-				   le32(h->version));
+		return session_err(to->s, -EOPNOTSUPP,
+				   "%s: a seal of version %" PRIu32 ", this program reads 1",
+				   to->path, le32(h->version));
 	to->head.size = le64(h->size);
 	to->head.made = (int64_t)le64(h->made);
 	memcpy(to->head.layer, h->layer, sizeof(h->layer) - 1);

@@ -271,10 +271,32 @@ print(base64.b64encode(bits).decode())' "$1"
 	expect_status 3
 	expect_text 'nothing like that is in this image'
 	run_vdiskck seal a.raw -o "$OUT/t"
+	truncate -s 80M a.raw
+	run_vdiskck scrub a.raw --seal "$OUT/t" --format raw
+	expect_status 3
+	expect_text 'with 67108864 bytes, which has 83886080 here: a disk that was resized needs a new seal'
+	truncate -s 64M a.raw
 	printf DAMAGED | dd of="$OUT/t" bs=1 seek=5000 conv=notrunc status=none
 	run_vdiskck scrub a.raw --seal "$OUT/t" --json --format raw
 	expect_status 1
 	expect_json 'any(.id == "scrub-unsealed") and any(.record == "scrub" and .unsealed == 51 and .intact == 973)'
+}
+
+@test "a scrub needs no key: what is locked was compared as it is stored" {
+	printf secret >"$OUT/key"
+	truncate -s 20M a.raw
+	cryptsetup luksFormat -q --type luks2 --pbkdf pbkdf2 --pbkdf-force-iterations 1000 a.raw "$OUT/key"
+	head -c 2M /dev/urandom | dd of=a.raw bs=1M seek=16 conv=notrunc iflag=fullblock status=none
+	run_vdiskck seal a.raw -o "$OUT/s"
+	run_vdiskck scrub a.raw --seal "$OUT/s" --json
+	expect_status 0
+	expect_json 'any(.id == "layer-locked") and any(.record == "summary" and .verdict == "intact")'
+	run_vdiskck scrub a.raw --json
+	expect_status 3
+	rot a.raw 17000000 '\001\002\003\004'
+	run_vdiskck scrub a.raw --seal "$OUT/s" --json
+	expect_status 2
+	[ "$(found scrub-rot)" = "$((17000000 / 4096 * 4096))+4096" ]
 }
 
 @test "what was sealed and can't be read now is damage" {
