@@ -30,11 +30,12 @@ static void unescape(const struct ext4 *fs, uint64_t block, uint8_t *buf)
 
 int ext4_read(struct ext4 *fs, uint64_t block, uint64_t n, void *buf, struct ranges *bad)
 {
+	bool patches = fs->patch.n && !fs->patch.off;
 	uint8_t *p = buf;
 
 	while (n) {
 		uint64_t at = ext4_at(fs, block), run = 1;
-		const uint8_t *patch = ext4_patched(fs, block);
+		const uint8_t *patch = patches ? ext4_patched(fs, block) : NULL;
 		int r;
 
 		if (patch) {
@@ -45,7 +46,7 @@ int ext4_read(struct ext4 *fs, uint64_t block, uint64_t n, void *buf, struct ran
 			continue;
 		}
 		while (run < n && ext4_at(fs, block + run) == at + (run << fs->block_bits) &&
-		       !ext4_patched(fs, block + run))
+		       !(patches && ext4_patched(fs, block + run)))
 			run++;
 		r = layer_read_as(fs->l->below, at, p, run << fs->block_bits,
 				  block << fs->block_bits, bad);

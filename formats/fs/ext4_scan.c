@@ -133,7 +133,9 @@ static int look(struct scan *s, const struct piece *p,
 		uint32_t ino = p->g * fs->inodes_per_group + k + 1;
 		struct ext4_inode i;
 
-		at = ext4_patch_at(fs, ino, at + (off & (fs->block_size - 1)));
+		at += off & (fs->block_size - 1);
+		if (fs->patch.n_ino)
+			at = ext4_patch_at(fs, ino, at);
 		ext4_inode_decode(fs, ino, p->buf + off, at, &i);
 		i.sum = fs->sums && s->what != EXT4_SCAN_DIRS ? p->sum[k - p->from]
 							      : EXT4_SUM_UNKNOWN;
