@@ -16,6 +16,8 @@
 #include "vdiskck/out_text.h"
 #include "vdiskck/systems.h"
 
+enum { EVENTS_BUFFER = 1 << 20 };
+
 /* What one run of logs adds up. */
 struct logs_run {
 	struct run r;
@@ -55,14 +57,18 @@ static int write_events(struct logs_run *x)
 {
 	int fd = openat(x->tree.fd, "events.jsonl", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
 	int r = fd < 0 ? -errno : 0;
+	char *buffer = NULL;
 
 	x->events = r ? NULL : fdopen(fd, "w");
 	if (x->events) {
-		setvbuf(x->events, NULL, _IOFBF, 1 << 20);
+		buffer = malloc(EVENTS_BUFFER); /* a stream of its own keeps to 4 KiB */
+		if (buffer)
+			setvbuf(x->events, buffer, _IOFBF, EVENTS_BUFFER);
 		r = event_sort_each(x->sort, to_file, x, &x->copies);
 		if (fclose(x->events) && !r)
 			r = -errno;
 	}
+	free(buffer);
 	return r ? run_fail(&x->r, r, "%s/events.jsonl", x->tree.path) : 0;
 }
 

@@ -42,6 +42,7 @@ struct extract {
 	bool trees; /* folders or patterns were asked for: what a file system lost may be of them */
 	struct out_tree tree;
 	FILE *manifest;
+	char *buffer;	      /* of that stream: 4 KiB are a system call for each few files */
 	pthread_mutex_t lock; /* of all that follows; of the manifest, standard output and error */
 	pthread_cond_t wake;
 	pthread_mutex_t big; /* one large file at a time: the engine has threads of its own */

@@ -11,7 +11,7 @@
 #include "vdiskck/extract.h"
 #include "vdiskck/out_json.h"
 
-enum { WORKERS_MAX = 64, BATCHES_PER_WORKER = 4 };
+enum { WORKERS_MAX = 64, BATCHES_PER_WORKER = 4, MANIFEST_BUFFER = 1 << 17 };
 
 static void batch_free(struct batch *b)
 {
@@ -209,6 +209,9 @@ static int open_manifest(struct extract *x)
 			close(fd);
 		return run_fail(x->r, -errno, "%s/manifest.jsonl", x->tree.path);
 	}
+	x->buffer = malloc(MANIFEST_BUFFER);
+	if (x->buffer)
+		setvbuf(x->manifest, x->buffer, _IOFBF, MANIFEST_BUFFER);
 	head = json_header(x->r->a);
 	fprintf(x->manifest, "%s\n", js_line(head));
 	js_free(head);
@@ -222,6 +225,8 @@ static int close_manifest(struct extract *x)
 	if (fclose(x->manifest) && !r)
 		r = -errno;
 	x->manifest = NULL;
+	free(x->buffer);
+	x->buffer = NULL;
 	return r ? run_fail(x->r, r, "%s/manifest.jsonl", x->tree.path) : 0;
 }
 
