@@ -33,9 +33,12 @@ load faults
 	disk
 	"$PROGRAM" seal a.raw -o "$OUT/s" >/dev/null
 	rot a.raw 2700000
-	local at code
+	local at all code
+	FAULT_ERRNO=28 FAULT_AT=1000000 faulty scrub --jobs 1 a.raw --seal "$OUT/s" --json --state "$OUT/state"
+	all=$(calls)
+	rm "$OUT/state"
 	for code in 28 5; do
-		for at in 1 7 100 300; do
+		for at in 1 7 100 $((all - 10)) $((all - 1)); do
 			FAULT_ERRNO=$code FAULT_AT=$at faulty scrub --jobs 1 a.raw --seal "$OUT/s" --json --state "$OUT/state"
 			expect_status 2
 			expect_text "state can't be saved: (No space left|Input/output error)"
