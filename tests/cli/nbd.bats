@@ -157,7 +157,7 @@ authority() { # NAME
 @test "TCP with TLS: certificates of qemu-nbd, keys of nbdkit; no talk with others" {
 	begin
 	command -v certtool psktool >/dev/null || skip "no gnutls-bin"
-	local port
+	local port name
 	head -c 2M /dev/urandom >"$D/a.raw"
 	run_vdiskck seal "$D/a.raw" -o "$OUT/s"
 	authority ours
@@ -174,6 +174,12 @@ authority() { # NAME
 	run_vdiskck info "nbd://localhost:$port/disk"
 	expect_status 3
 	expect_text 'requires TLS'
+	# Encrypted, but with whom?
+	for name in "" "?tls-certificates=$D/none" "?tls-certificates=" "?tls-certificates=$D/keys.psk"; do
+		HOME=$D run_vdiskck info "nbds://localhost:$port/disk$name"
+		expect_status 3
+		expect_text 'nothing vouches for the server'
+	done
 	stop
 	command -v nbdkit >/dev/null || return 0
 	psktool -u alice -p "$D/keys.psk" >/dev/null 2>&1

@@ -4,11 +4,14 @@
  * read. One connection, for qemu-nbd takes no second one unless told; libnbd lets one thread at a
  * time use it. Nothing is ever written: we send READ, BLOCK_STATUS and DISC, no other command.
  */
+#include <ctype.h>
 #include <errno.h>
 #include <libnbd.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "vdiskck/core/session.h"
 #include "vdiskck/core/source_internal.h"
@@ -73,11 +76,56 @@ static int failed(struct session *s, const char *uri)
 	return r ? -r : -EIO;
 }
 
+/* The ca-cert.pem in the folder that @uri names. false: it names none, or one too long. */
+static bool authority_of(const char *uri, char path[PATH_MAX])
+{
+	const char *p = strstr(uri, "tls-certificates=");
+	size_t n = 0, max = PATH_MAX - sizeof("/ca-cert.pem");
+
+	if (!p)
+		return false;
+	for (p += strlen("tls-certificates="); *p && *p != '&' && n < max; p++) {
+		char hex[3] = {p[0] == '%' ? p[1] : '\0', p[0] == '%' && p[1] ? p[2] : '\0', '\0'};
+		bool coded = isxdigit((unsigned char)hex[0]) && isxdigit((unsigned char)hex[1]);
+
+		path[n++] = coded ? (char)strtoul(hex, NULL, 16) : *p;
+		p += coded ? 2 : 0;
+	}
+	strcpy(path + n, "/ca-cert.pem");
+	return n && n < max;
+}
+
+/*
+ * Without an authority's certificate libnbd talks to whoever answers. With TLS somebody must vouch
+ * for the server: that certificate, in the folder that the URI names or in one of those where
+ * libnbd looks for it by itself (libnbd(3), "Certificate authority"), or a key that both have.
+ */
+static bool is_vouched_for(const char *uri)
+{
+	const char *home = getenv("HOME");
+	char path[PATH_MAX];
+
+	if (strncmp(uri, "nbds", 4) || strstr(uri, "tls-psk-file="))
+		return true;
+	if (strstr(uri, "tls-certificates="))
+		return authority_of(uri, path) && !access(path, R_OK);
+	snprintf(path, sizeof(path), "%s/.pki/libnbd/ca-cert.pem", home ? home : "");
+	return !access(path, R_OK) || !access("/etc/pki/libnbd/ca-cert.pem", R_OK);
+}
+
 static int begin(struct session *s, struct nbd_export *x, const char *uri)
 {
 	const char *name = s->opt.bitmap;
 	int64_t size, align;
 
+	if (!is_vouched_for(uri)) {
+		session_err(
+			s, 0,
+			"%s: nothing vouches for the server: name the folder with the ca-cert.pem "
+			"of its authority, ?tls-certificates=DIR, or a key, ?tls-psk-file=FILE",
+			uri);
+		return -EACCES;
+	}
 	if (name)
 		snprintf(x->dirty, sizeof(x->dirty), "%s%s",
 			 strchr(name, ':') ? "" : "qemu:dirty-bitmap:", name);
