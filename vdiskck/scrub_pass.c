@@ -151,8 +151,10 @@ static bool get_leaves(const struct json *list, struct scrub *s)
 		d->sectors = (uint16_t)sectors;
 		d->good = (int64_t)good;
 	}
+	if (!s->v)
+		return false;
 	s->n = s->cap = n;
-	return s->v;
+	return true;
 }
 
 static bool get_spans(const struct json *list, const struct scrub *s, struct scrub_spans *to)

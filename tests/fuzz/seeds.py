@@ -187,6 +187,16 @@ def seal():
 save("seal", seal())
 
 
+# What lies beside a seal, of a disk of 10 MiB: a log of its changes, xe's list, a map, a pass.
+save("scrub-cbt", bytes(32) + struct.pack("<IIQ", 1, 0, 10 << 20) + bytes(range(20)))
+save("scrub-list", b"gAAAAAAAAAAAAAAAAAAAAAAAAAA=")
+save("scrub-map", b"0x0 ? 1\n0x0 0x10000 +\n0x10000 0x9F0000 -\n")
+save("scrub-pass", (b'{"first":0,"end":160,"next":100,"intact":97,"unsealed":0,"beyond":0,"lost_beyond":0,"once_beyond":0,'
+                    b'"differ":[{"leaf":7,"sectors":3,"since":1,"good":1700000000,"record":"' + b"00" * 80 + b'"}],'
+                    b'"lost":[{"leaf":9,"count":2}],"once":[],'
+                    b'"bad":[{"offset":4096,"length":512,"why":"source-unreadable","lost":"true"}]}'))
+
+
 def resources():
     import os
     import sys
