@@ -296,7 +296,7 @@ const char *scrub_still(const struct scrub *s)
 	size_t n;
 	const struct seal_generation *g = seal_generations(s->to, &n);
 	int64_t mtime;
-	bool known = source_mtime(source, &mtime);
+	bool known = source_mtime_ns(source, &mtime);
 	bool same = known && mtime == g[s->gen].image_mtime && source->size == g[s->gen].image_size;
 
 	/* A parent is written to by nobody but who merges a child into it, and a file's time tells. */

@@ -254,7 +254,7 @@ static int renew(struct scrub *s)
 	uint64_t index = 0;
 	int r = 0;
 
-	source_mtime(layer_source(s->l), &g.image_mtime);
+	source_mtime_ns(layer_source(s->l), &g.image_mtime);
 	for (size_t i = 0; i < s->n && !r; i++) {
 		const struct scrub_leaf *d = &s->v[i];
 

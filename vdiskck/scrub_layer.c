@@ -52,7 +52,7 @@ static int match(void *arg, struct layer *l)
 		return 0;
 	if (*w->h->file && !strcmp(source->path, w->h->file))
 		score += BY_FILE;
-	if (source->size == w->g->image_size && source_mtime(source, &mtime) &&
+	if (source->size == w->g->image_size && source_mtime_ns(source, &mtime) &&
 	    mtime == w->g->image_mtime)
 		score += BY_TIME;
 	if (score > w->score) {

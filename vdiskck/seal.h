@@ -92,7 +92,7 @@ struct seal_generation {
 	uint64_t data, zero, lost, changed; /* leaves; @changed: since the one before */
 	uint64_t kept; /* leaves that were taken from the one before though they differ by now */
 	uint64_t image_size; /* of the image file, and */
-	int64_t image_mtime; /* its time, when reading began: is it the same file still? */
+	int64_t image_mtime; /* its time (ns), when reading began: is it the same file still? */
 	uint8_t root[SEAL_ROOT];
 	char version[32]; /* of the program */
 };

@@ -19,7 +19,7 @@ void sealing_init(struct sealing *to, struct layer *l, int64_t made)
 	snprintf(to->head.layer, sizeof(to->head.layer), "%s", l->path);
 	snprintf(to->head.file, sizeof(to->head.file), "%s", source->path);
 	image_id(l, to->head.id);
-	source_mtime(source, &to->g.image_mtime);
+	source_mtime_ns(source, &to->g.image_mtime);
 }
 
 static int put(void *arg, uint64_t index, uint64_t n, enum seal_kind kind,

@@ -66,6 +66,18 @@ found() { # ID: "offset+length" of its findings, sorted
 	expect_json '[.[] | select(.record == "seal") | .changed_leaves] | .[1:] == [1]'
 }
 
+@test "a write in the second in which the image was last written to before the seal is no rot" {
+	disk a.raw
+	touch -d '2026-01-01 00:00:00.1' a.raw
+	run_vdiskck seal a.raw -o "$OUT/s"
+	printf CHANGED | dd of=a.raw bs=1 seek=9000000 conv=notrunc status=none
+	touch -d '2026-01-01 00:00:00.2' a.raw
+	run_vdiskck scrub a.raw --seal "$OUT/s" --json --format raw
+	expect_status 3
+	[ -z "$(found scrub-rot)" ]
+	[ -n "$(found scrub-changed)" ]
+}
+
 @test "without an account, the times of files are heard" {
 	local at
 	head -c 1M /dev/urandom >"$OUT/data"

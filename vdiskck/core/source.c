@@ -371,6 +371,18 @@ bool source_mtime(const struct layer *l, int64_t *sec)
 	return true;
 }
 
+bool source_mtime_ns(const struct layer *l, int64_t *ns)
+{
+	const struct source *f = l->priv;
+	int64_t sec;
+
+	if (!source_mtime(l, &sec))
+		return false;
+	/* It is only compared: a year that does not fit may wrap. */
+	*ns = (int64_t)((uint64_t)sec * 1000000000u + (uint64_t)f->part[0].st.st_mtim.tv_nsec);
+	return true;
+}
+
 bool source_birth(const struct layer *l, int64_t *sec)
 {
 	const struct source *f = l->priv;

@@ -76,6 +76,9 @@ bool source_is_remote(const struct layer *l);
 bool source_same(const struct layer *a, const struct layer *b);
 /* source_mtime() - last modification, seconds since 1970; false: not known */
 bool source_mtime(const struct layer *l, int64_t *sec);
+/* source_mtime_ns() - the same in nanoseconds: to tell whether it is the file that it was, a write in
+ * the second of the last look included */
+bool source_mtime_ns(const struct layer *l, int64_t *ns);
 /* source_birth() - when the file was made where it lies now, likewise; many systems don't know */
 bool source_birth(const struct layer *l, int64_t *sec);
 /*
