@@ -69,6 +69,13 @@ static int by_hive(const void *a, const void *b)
 	return i != j ? (i < j ? -1 : 1) : (x->off > y->off) - (x->off < y->off);
 }
 
+static int by_address(const void *a, const void *b)
+{
+	const uint64_t *x = a, *y = b;
+
+	return (*x > *y) - (*x < *y);
+}
+
 /* A bin ends where the next one begins, or what nobody may look at: other things are there by now. */
 static void clip(struct carver *v, uint64_t end)
 {
@@ -100,13 +107,12 @@ static int put_hive(struct carver *v, const struct bin *b, size_t n)
 				  REGF_BASE + b[i].off, &h.lost);
 	if (!r)
 		r = ranges_flatten(&h.lost);
-	for (size_t i = 0; i < v->n_bases && !r && !h.base_ok; i++)
-		if (v->base[i] == base) {
-			r = layer_read(v->l, base, &h.base, sizeof(h.base), NULL);
-			h.base_ok = true;
-			h.minor = le32(h.base.minor);
-			h.root = le32(h.base.root);
-		}
+	if (!r && v->n_bases && bsearch(&base, v->base, v->n_bases, sizeof(base), by_address)) {
+		r = layer_read(v->l, base, &h.base, sizeof(h.base), NULL);
+		h.base_ok = true;
+		h.minor = le32(h.base.minor);
+		h.root = le32(h.base.root);
+	}
 	if (!regf_nk(&h, h.root))
 		h.root = regf_root(&h);
 	if (!r)
@@ -124,6 +130,8 @@ static int put_all(struct carver *v)
 	clip(v, v->end);
 	if (v->n)
 		qsort(v->bin, v->n, sizeof(*v->bin), by_hive);
+	if (v->n_bases) /* a million of them may be asked for by as many bins */
+		qsort(v->base, v->n_bases, sizeof(*v->base), by_address);
 	for (size_t i = 0, k; i < v->n && !r; i = k) {
 		const struct bin *b = v->bin;
 		uint64_t bytes = b[i].len;
