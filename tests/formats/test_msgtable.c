@@ -196,11 +196,12 @@ static void real_message_tables_are_read(void **state)
 	(void)state;
 	for (size_t i = 0; i < 2; i++) {
 		const char *path = corpus_file(files[i]);
-		struct msgtable *t = msgtable_new();
+		struct msgtable *t;
 		struct image *img;
 
 		if (!path)
 			skip();
+		t = msgtable_new();
 		img = image_file(path);
 		assert_int_equal(add(t, img), 0);
 		assert_true(msgtable_count(t));
@@ -215,13 +216,14 @@ static void a_real_manifest_names_messages(void **state)
 	static const uint8_t provider[] = {0x90, 0x26, 0x00, 0x0a, 0x39, 0x38, 0x3a, 0x4e,
 					   0xb3, 0xb6, 0x96, 0xd8, 0xdf, 0x86, 0x8d, 0x99};
 	const char *path = corpus_file("evtx/dissect-mpengine_etw.wevt.xz");
-	struct msgtable *t = msgtable_new();
+	struct msgtable *t;
 	struct image *img;
 	uint32_t id = 0;
 
 	(void)state;
 	if (!path)
 		skip();
+	t = msgtable_new();
 	img = image_file(path);
 	assert_int_equal(msgtable_manifest(t, img->buf, img->len), 0);
 	assert_true(msgtable_event(t, provider, 1, 1, &id));
